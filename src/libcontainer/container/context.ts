@@ -1,0 +1,28 @@
+/**
+ * What every lifecycle step is given: where state lives, where records go, who called.
+ *
+ * Built once by src/main.ts; nothing below it looks at argv, stdout or the environment of Node.
+ */
+
+import type { HandOver } from '../../launcher/hand-over.ts';
+
+export interface Log {
+  debug(message: string): void;
+  info(message: string): void;
+  warn(message: string): void;
+  error(message: string): void;
+}
+
+export interface Context {
+  /** Absolute path of the state root, `/run/runcell` unless `--root` says otherwise. */
+  readonly root: string;
+  /** Whether `--root` was given: the default root has links of its own (DESIGN.md §6). */
+  readonly explicitRoot: boolean;
+  readonly log: Log;
+  /** The caller's environment, `KEY=value` each; never Node's own. */
+  readonly env: readonly string[];
+  /** The caller's working directory, absolute. */
+  readonly cwd: string;
+  readonly handOver: HandOver;
+  readonly debug: boolean;
+}
