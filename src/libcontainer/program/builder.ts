@@ -1,0 +1,407 @@
+/**
+ * Builds a program: ops and the data they point to, encoded as they are added.
+ *
+ * The executor maps a program at a fixed address (docs/program.md), so a pointer is known as soon
+ * as the number of ops is: data follows the ops, and `finish` adds the base to every place that was
+ * noted as a pointer. Integers are written as two 32-bit halves; BigInt would cost milliseconds on
+ * the cold path. Opens nothing, imports no node: module.
+ */
+
+import type { Arch } from '../linux/arch.ts';
+import { ERRNO, type ErrnoName } from '../linux/errno.ts';
+import { SYSCALLS, type SyscallName } from '../linux/syscall.ts';
+import {
+  CMP,
+  DATA,
+  DATA_BASE,
+  END,
+  JUMP_IF_ZERO,
+  JUMP_ON_ERROR,
+  OP,
+  OP_SIZE,
+  PROGRAM_BASE,
+  RETRY,
+  SLOTS,
+  SUM,
+  WIRE_HEADER_SIZE,
+  WIRE_MAGIC,
+} from './op.ts';
+
+export type { Arch } from '../linux/arch.ts';
+
+/** A place in the program's data: as an argument, its address. */
+export class Pointer {
+  readonly offset: number;
+  constructor(offset: number) {
+    this.offset = offset;
+  }
+  /** The place `bytes` further on. */
+  plus(bytes: number): Pointer {
+    return new Pointer(this.offset + bytes);
+  }
+}
+
+/** A u64 in the data page that outlives the program: as an argument, its value when the op runs. */
+export class Slot {
+  readonly index: number;
+  readonly name: string;
+  constructor(index: number, name: string) {
+    this.index = index;
+    this.name = name;
+  }
+  get address(): number {
+    return DATA_BASE + DATA.slots + 8 * this.index;
+  }
+}
+
+/** A u64 in the program's data whose value is loaded when the op runs. */
+export class Loaded {
+  readonly pointer: Pointer;
+  constructor(pointer: Pointer) {
+    this.pointer = pointer;
+  }
+}
+
+/** The words of the data page that the executor itself knows. */
+export const CTL = new Slot((DATA.ctl - DATA.slots) / 8, 'ctl');
+export const ERR = new Slot((DATA.err - DATA.slots) / 8, 'err');
+export const TRAP = new Slot((DATA.trap - DATA.slots) / 8, 'trap');
+export const IGNORED = new Slot((DATA.ignored - DATA.slots) / 8, 'ignored');
+export const RECORD_ADDRESS = DATA_BASE + DATA.record;
+
+/** Hands out the slots of one process; programs of the same process share it. */
+export class Slots {
+  #next: number;
+  readonly names: string[];
+
+  constructor(from?: Slots) {
+    this.#next = from === undefined ? 0 : from.#next;
+    this.names = from === undefined ? [] : [...from.names];
+  }
+
+  take(name: string): Slot {
+    if (this.#next >= SLOTS)
+      throw new RangeError('a program uses more slots than the data page has');
+    this.names.push(name);
+    return new Slot(this.#next++, name);
+  }
+}
+
+export type Value = number | bigint | Pointer | Slot | Loaded;
+
+/** A place to jump to; placed once. */
+export class Label {
+  index = -1;
+}
+
+export interface CallOptions {
+  /** Where the result goes. */
+  readonly into?: Slot | Pointer;
+  /** Errors that are no failure; at most two (docs/program.md). */
+  readonly tolerate?: readonly ErrnoName[];
+  /** Go there on a tolerated error, or on any error when none is tolerated. */
+  readonly onError?: Label;
+  /** Go there when the result is 0. Not together with `onError`. */
+  readonly onZero?: Label;
+  /** Run again after EAGAIN and EINTR. */
+  readonly retry?: boolean;
+  /** What this op is for, where the section does not say it. */
+  readonly note?: string;
+}
+
+/** What a run of ops was compiled from: the program's source map. */
+export interface Section {
+  /** Place in config.json, as `mounts[3]`. */
+  readonly specPath: string;
+  /** What is being done, as `mount proc`. */
+  readonly reason: string;
+  /** What it is done to, for the error line: a path, an interface. */
+  readonly target: string;
+}
+
+export interface Program {
+  /** Wire header, ops and data: what is sent. */
+  readonly bytes: Uint8Array;
+  readonly arch: Arch;
+  readonly opCount: number;
+  /** Index into `sections` for each op. */
+  readonly sectionOf: readonly number[];
+  readonly sections: readonly Section[];
+  readonly notes: ReadonlyMap<number, string>;
+  readonly slotNames: readonly string[];
+}
+
+const encoder = new TextEncoder();
+
+export class ProgramBuilder {
+  readonly arch: Arch;
+  readonly slots: Slots;
+  readonly #numbers: Record<SyscallName, number>;
+  #ops = new Uint8Array(512 * OP_SIZE);
+  #opsView = new DataView(this.#ops.buffer);
+  #count = 0;
+  #data = new Uint8Array(16384);
+  #dataView = new DataView(this.#data.buffer);
+  #length = 0;
+  readonly #opPointers: number[] = [];
+  readonly #dataPointers: number[] = [];
+  readonly #jumps: { op: number; label: Label }[] = [];
+  readonly #labelValues: { op: number; label: Label }[] = [];
+  readonly #strings = new Map<string, Pointer>();
+  readonly #sectionOf: number[] = [];
+  readonly #sections: Section[] = [];
+  readonly #notes = new Map<number, string>();
+
+  constructor(arch: Arch, slots: Slots = new Slots()) {
+    this.arch = arch;
+    this.slots = slots;
+    this.#numbers = SYSCALLS[arch] as Record<SyscallName, number>;
+  }
+
+  /** The ops that follow belong to this place of config.json. */
+  section(specPath: string, reason: string, target = ''): this {
+    this.#sections.push({ specPath, reason, target });
+    return this;
+  }
+
+  slot(name: string): Slot {
+    return this.slots.take(name);
+  }
+
+  label(): Label {
+    return new Label();
+  }
+
+  place(label: Label): void {
+    if (label.index !== -1) throw new Error('a label is placed twice');
+    label.index = this.#count;
+  }
+
+  /** One system call. Slots are loaded, pointers and numbers are immediate. */
+  call(name: SyscallName, args: readonly Value[], options: CallOptions = {}): void {
+    const number = this.#numbers[name];
+    if (number === undefined) throw new Error(`no system call ${name} on ${this.arch}`);
+    this.#op(number, args, options);
+  }
+
+  /** `into` = a + b. */
+  sum(into: Slot | Pointer, a: Value, b: Value = 0, note?: string): void {
+    this.#op(SUM, [a, b], note === undefined ? { into } : { into, note });
+  }
+
+  jump(label: Label): void {
+    this.#op(SUM, [0, 0], { onZero: label });
+  }
+
+  /** An error `errno` unless (u64 at `at` & mask) equals `expected`; `at` is an address. */
+  check(
+    at: Pointer | Slot,
+    mask: number | bigint,
+    expected: number | bigint,
+    errno: ErrnoName,
+    options: CallOptions = {},
+  ): void {
+    const address = at instanceof Slot ? at.address : at;
+    this.#op(CMP, [address, mask, expected, ERRNO[errno]], options);
+  }
+
+  /** From here on a fatal error goes to `label` instead of ending the process. */
+  trap(label: Label | undefined): void {
+    if (label === undefined) {
+      this.sum(TRAP, 0);
+      return;
+    }
+    this.#labelValues.push({ op: this.#count, label });
+    this.sum(TRAP, 0);
+  }
+
+  /** The program ends; the executor reads the next. */
+  end(): void {
+    this.#op(END, [], {});
+  }
+
+  /** Bytes in the data area, aligned to 8. */
+  bytes(content: Uint8Array): Pointer {
+    const pointer = this.space(content.length);
+    this.#data.set(content, pointer.offset);
+    return pointer;
+  }
+
+  /** `size` zero bytes, aligned to 8. */
+  space(size: number): Pointer {
+    const offset = (this.#length + 7) & ~7;
+    this.#reserve(offset + size);
+    this.#length = offset + size;
+    return new Pointer(offset);
+  }
+
+  /** A NUL-terminated string; equal strings are stored once. */
+  string(text: string): Pointer {
+    const known = this.#strings.get(text);
+    if (known !== undefined) return known;
+    if (text.includes('\0')) throw new Error('a string with NUL cannot be an argument');
+    this.#reserve(this.#length + text.length * 3 + 1);
+    const { written } = encoder.encodeInto(text, this.#data.subarray(this.#length));
+    const pointer = new Pointer(this.#length);
+    this.#length += written + 1;
+    this.#strings.set(text, pointer);
+    return pointer;
+  }
+
+  /** An array of u64, pointers among them, as argv or a struct of 64-bit fields. */
+  words(values: readonly (number | bigint | Pointer)[]): Pointer {
+    const pointer = this.space(values.length * 8);
+    for (let i = 0; i < values.length; i++) this.setU64(pointer.plus(8 * i), values[i]!);
+    return pointer;
+  }
+
+  /** A NULL-terminated array of strings. */
+  stringArray(texts: readonly string[]): Pointer {
+    const pointers: (number | Pointer)[] = texts.map((text) => this.string(text));
+    pointers.push(0);
+    return this.words(pointers);
+  }
+
+  setU32(at: Pointer, value: number): void {
+    this.#dataView.setUint32(at.offset, value >>> 0, true);
+  }
+
+  setU16(at: Pointer, value: number): void {
+    this.#dataView.setUint16(at.offset, value, true);
+  }
+
+  setU64(at: Pointer, value: number | bigint | Pointer): void {
+    if (value instanceof Pointer) {
+      this.#dataPointers.push(at.offset);
+      this.#dataView.setUint32(at.offset, value.offset, true);
+      this.#dataView.setUint32(at.offset + 4, 0, true);
+    } else {
+      writeU64(this.#dataView, at.offset, value);
+    }
+  }
+
+  /** The wire image. The builder is spent afterwards. */
+  finish(): Program {
+    const opsSize = this.#count * OP_SIZE;
+    const base = PROGRAM_BASE + opsSize;
+    this.#resolve(base);
+    const size = opsSize + this.#length;
+    const bytes = new Uint8Array(WIRE_HEADER_SIZE + size);
+    const header = new DataView(bytes.buffer);
+    header.setUint32(0, WIRE_MAGIC, true);
+    header.setUint32(8, size, true);
+    bytes.set(this.#ops.subarray(0, opsSize), WIRE_HEADER_SIZE);
+    bytes.set(this.#data.subarray(0, this.#length), WIRE_HEADER_SIZE + opsSize);
+    return {
+      bytes,
+      arch: this.arch,
+      opCount: this.#count,
+      sectionOf: this.#sectionOf,
+      sections: this.#sections,
+      notes: this.#notes,
+      slotNames: this.slots.names,
+    };
+  }
+
+  #resolve(base: number): void {
+    for (const offset of this.#opPointers) {
+      this.#opsView.setUint32(offset, this.#opsView.getUint32(offset, true) + base, true);
+    }
+    for (const offset of this.#dataPointers) {
+      this.#dataView.setUint32(offset, this.#dataView.getUint32(offset, true) + base, true);
+    }
+    for (const { op, label } of this.#jumps) {
+      if (label.index === -1) throw new Error('a jump goes to a label that was never placed');
+      this.#opsView.setUint16(op * OP_SIZE + OP.target, label.index, true);
+    }
+    for (const { op, label } of this.#labelValues) {
+      this.#opsView.setUint32(op * OP_SIZE + OP.args, label.index, true);
+    }
+  }
+
+  #op(number: number, args: readonly Value[], options: CallOptions): void {
+    if (this.#count >= 0xffff) throw new RangeError('a program has more than 65534 ops');
+    const at = this.#count * OP_SIZE;
+    if (at + OP_SIZE > this.#ops.length) this.#growOps();
+    const view = this.#opsView;
+    view.setUint16(at + OP.nr, number, true);
+    const tolerate = options.tolerate;
+    if (tolerate !== undefined) {
+      if (tolerate.length > 2) throw new Error('an op tolerates at most two errors');
+      if (tolerate[0] !== undefined) this.#ops[at + OP.tolerate0] = ERRNO[tolerate[0]];
+      if (tolerate[1] !== undefined) this.#ops[at + OP.tolerate1] = ERRNO[tolerate[1]];
+    }
+    this.#ops[at + OP.flags] = this.#flags(options);
+    if (options.into !== undefined) this.#address(at + OP.result, options.into);
+    let load = 0;
+    for (let i = 0; i < args.length; i++) {
+      if (this.#argument(at + OP.args + 8 * i, args[i]!)) load |= 1 << i;
+    }
+    this.#ops[at + OP.load] = load;
+    if (options.note !== undefined) this.#notes.set(this.#count, options.note);
+    this.#sectionOf.push(this.#sections.length - 1);
+    this.#count++;
+  }
+
+  #flags(options: CallOptions): number {
+    let flags = options.retry === true ? RETRY : 0;
+    const label = options.onError ?? options.onZero;
+    if (label !== undefined) this.#jumps.push({ op: this.#count, label });
+    if (options.onError !== undefined) flags |= JUMP_ON_ERROR;
+    if (options.onZero !== undefined) {
+      if (options.onError !== undefined)
+        throw new Error('an op jumps on error or on zero, not both');
+      flags |= JUMP_IF_ZERO;
+    }
+    return flags;
+  }
+
+  #address(at: number, place: Slot | Pointer): void {
+    if (place instanceof Slot) {
+      this.#opsView.setUint32(at, place.address, true);
+    } else {
+      this.#opPointers.push(at);
+      this.#opsView.setUint32(at, place.offset, true);
+    }
+  }
+
+  /** Writes an argument; true if it is the address of a word to load. */
+  #argument(at: number, value: Value): boolean {
+    if (value instanceof Slot || value instanceof Pointer) {
+      this.#address(at, value);
+      return value instanceof Slot;
+    }
+    if (value instanceof Loaded) {
+      this.#address(at, value.pointer);
+      return true;
+    }
+    writeU64(this.#opsView, at, value);
+    return false;
+  }
+
+  #growOps(): void {
+    const grown = new Uint8Array(this.#ops.length * 2);
+    grown.set(this.#ops);
+    this.#ops = grown;
+    this.#opsView = new DataView(grown.buffer);
+  }
+
+  #reserve(size: number): void {
+    if (size <= this.#data.length) return;
+    const grown = new Uint8Array(Math.max(size, this.#data.length * 2));
+    grown.set(this.#data.subarray(0, this.#length));
+    this.#data = grown;
+    this.#dataView = new DataView(grown.buffer);
+  }
+}
+
+/** Two's complement in 64 bits; numbers must be safe integers. */
+function writeU64(view: DataView, at: number, value: number | bigint): void {
+  if (typeof value === 'bigint') {
+    view.setBigUint64(at, BigInt.asUintN(64, value), true);
+    return;
+  }
+  if (!Number.isSafeInteger(value)) throw new RangeError(`${value} is not an exact integer`);
+  view.setUint32(at, value >>> 0, true);
+  view.setUint32(at + 4, Math.floor(value / 0x100000000) >>> 0, true);
+}
