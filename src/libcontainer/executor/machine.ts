@@ -17,7 +17,7 @@
 
 import { type Arch, SYSCALLS, type SyscallName } from '../linux/syscall.ts';
 import { Arm64Assembler, type Arm64Condition, type Arm64Register } from './arm64.ts';
-import { type Width, X64Assembler, type X64Condition, type X64Register } from './x86-64.ts';
+import { type Width, X64Assembler, type X64Register } from './x86-64.ts';
 
 export type Register =
   | 'a0'
@@ -333,8 +333,14 @@ class Arm64Machine implements Machine {
 
   branch(left: Register, condition: Condition, right: Register | number, label: string): void {
     const l = ARM64_REGISTERS[left];
-    if (right === 0 && condition === 'equal') return this.#asm.cbz(l, label);
-    if (right === 0 && condition === 'notEqual') return this.#asm.cbnz(l, label);
+    if (right === 0 && condition === 'equal') {
+      this.#asm.cbz(l, label);
+      return;
+    }
+    if (right === 0 && condition === 'notEqual') {
+      this.#asm.cbnz(l, label);
+      return;
+    }
     if (typeof right !== 'number') {
       this.#asm.cmp(l, ARM64_REGISTERS[right]);
     } else if (right >= 0 && right <= 4095) {
@@ -384,12 +390,16 @@ class Arm64Machine implements Machine {
 
   #set(dst: Arm64Register, value: number): void {
     checkNumber(value);
-    if (value < 0) return this.#asm.movn(dst, ~value);
     const low = value & 0xffff;
     const high = value >>> 16;
-    if (high === 0) return this.#asm.movz(dst, low, 0);
-    this.#asm.movz(dst, high, 16);
-    if (low !== 0) this.#asm.movk(dst, low, 0);
+    if (value < 0) {
+      this.#asm.movn(dst, ~value);
+    } else if (high === 0) {
+      this.#asm.movz(dst, low, 0);
+    } else {
+      this.#asm.movz(dst, high, 16);
+      if (low !== 0) this.#asm.movk(dst, low, 0);
+    }
   }
 }
 
