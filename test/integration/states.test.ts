@@ -1,0 +1,136 @@
+/**
+ * Every verb in every state: exit codes and the strings that engines match, as the table of
+ * runtime-cli.md §3.2 and §3.3 says.
+ */
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { describe, expect } from 'vitest';
+import { type Box, type Container, refusal, sleep } from '../helpers/box.ts';
+import { check } from '../helpers/check.ts';
+import { cgroup2Root, isAlive } from '../helpers/proc.ts';
+import { isRuncell } from '../helpers/runtime.ts';
+
+type State = 'missing' | 'created' | 'running' | 'paused' | 'stopped';
+
+interface Row {
+  readonly verb: readonly string[];
+  readonly state: State;
+  readonly status: number;
+  /** What stderr must contain; absent: nothing is printed at all. */
+  readonly says?: string;
+  /** What runc 1.1.5 says where the later texts of the table differ. */
+  readonly runcSays?: string;
+}
+
+const ok = (state: State, ...verb: string[]): Row => ({ verb, state, status: 0 });
+const no = (state: State, verb: string, says: string, runcSays?: string): Row => {
+  const words = verb.split(' ');
+  const status = words[0] === 'exec' ? 255 : 1;
+  return { verb: words, state, status, says, ...(runcSays === undefined ? {} : { runcSays }) };
+};
+
+const ROWS: readonly Row[] = [
+  no('missing', 'state ID', 'container does not exist'),
+  no('missing', 'start ID', 'container does not exist'),
+  no('missing', 'kill ID KILL', 'container does not exist'),
+  no('missing', 'delete ID', 'container does not exist'),
+  no('missing', 'exec ID true', 'container does not exist'),
+  ok('missing', 'delete', '--force', 'ID'),
+
+  ok('created', 'start', 'ID'),
+  ok('created', 'kill', 'ID', 'KILL'),
+  ok('created', 'kill', 'ID', 'TERM'),
+  ok('created', 'delete', 'ID'),
+  ok('created', 'delete', '--force', 'ID'),
+  ok('created', 'exec', 'ID', 'true'),
+
+  no('running', 'start ID', 'cannot start an already running container'),
+  ok('running', 'kill', 'ID', '0'),
+  ok('running', 'kill', 'ID', 'KILL'),
+  no('running', 'delete ID', 'that is not stopped: running'),
+  ok('running', 'delete', '--force', 'ID'),
+  ok('running', 'exec', 'ID', 'true'),
+
+  no('paused', 'start ID', 'cannot start a container in the paused state'),
+  ok('paused', 'kill', 'ID', 'TERM'),
+  ok('paused', 'kill', 'ID', 'KILL'),
+  no('paused', 'delete ID', 'that is not stopped: paused'),
+  ok('paused', 'delete', '--force', 'ID'),
+  no('paused', 'exec ID true', 'cannot exec in a paused container (use --ignore-paused'),
+
+  no('stopped', 'start ID', 'cannot start a container that has stopped'),
+  no('stopped', 'kill ID TERM', 'container not running'),
+  no('stopped', 'kill ID KILL', 'container not running'),
+  ok('stopped', 'kill', '--all', 'ID', 'KILL'),
+  ok('stopped', 'delete', 'ID'),
+  ok('stopped', 'delete', '--force', 'ID'),
+  no('stopped', 'exec ID true', 'cannot exec in a stopped container', 'cannot exec in a stopped'),
+];
+
+async function reach(box: Box, state: State): Promise<Container | undefined> {
+  if (state === 'missing') return undefined;
+  const container = await box.create(box.bundle(['sleep', '100']));
+  if (state === 'created') return container;
+  await box.silent(['start', container.id]);
+  if (state === 'paused') await pause(box, container);
+  if (state === 'stopped') {
+    process.kill(container.pid, 'SIGKILL');
+    await box.until(container.id, 'stopped');
+  }
+  expect(await box.status(container.id)).toBe(state);
+  return container;
+}
+
+/** runcell's `pause` is a later verb; its status comes from the freezer, whoever froze. */
+async function pause(box: Box, container: Container): Promise<void> {
+  if (isRuncell) freeze(container, '1');
+  else await box.silent(['pause', container.id]);
+}
+
+async function resume(box: Box, container: Container): Promise<void> {
+  if (isRuncell) freeze(container, '0');
+  else await box.silent(['resume', container.id]);
+}
+
+function freeze(container: Container, value: '0' | '1'): void {
+  const groups = readFileSync(`/proc/${container.pid}/cgroup`, 'utf8');
+  const group = /^0::(.*)$/m.exec(groups)?.[1];
+  writeFileSync(`${cgroup2Root()}${group}/cgroup.freeze`, value);
+}
+
+describe('state by verb', () => {
+  for (const { verb, state, status, says, runcSays } of ROWS) {
+    const result = says === undefined ? 'is silent' : `says "${says}"`;
+    check(`${verb.join(' ')} of a ${state} container ${result}`, { cgroup2: true }, async (box) => {
+      const container = await reach(box, state);
+      const id = container?.id ?? box.id();
+      const outcome = await box.verb(verb.map((word) => (word === 'ID' ? id : word)));
+      expect(outcome).toMatchObject({ status, stdout: '' });
+      if (says === undefined) {
+        expect(outcome.stderr).toBe('');
+      } else {
+        expect(refusal(outcome, status)).toContain(isRuncell ? says : (runcSays ?? says));
+      }
+    });
+  }
+
+  check('a paused container is told to KILL and ends once', { cgroup2: true }, async (box) => {
+    const container = await reach(box, 'paused');
+    await box.silent(['kill', container!.id, 'KILL']);
+    await box.until(container!.id, 'stopped');
+    expect(isAlive(container!.pid)).toBe(false);
+  });
+
+  check('exec --ignore-paused runs once the group is thawed', { cgroup2: true }, async (box) => {
+    const container = await reach(box, 'paused');
+    let ended = false;
+    const exec = box.verb(['exec', '--ignore-paused', container!.id, 'sh', '-c', 'exit 9']);
+    exec.finally(() => {
+      ended = true;
+    });
+    await sleep(300);
+    expect(ended).toBe(false);
+    await resume(box, container!);
+    expect(await exec).toMatchObject({ status: 9, stderr: '' });
+  });
+});

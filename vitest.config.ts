@@ -1,0 +1,59 @@
+/**
+ * The test suite's projects: unit (no root, parallel), compat (the integration tests on the
+ * distribution's runc, which must pass them first), integration (the same on dist/runcell) and
+ * fault. scripts/test.ts runs them all and checks the list of skips.
+ */
+
+import { defineConfig } from 'vitest/config';
+
+const rooted = {
+  pool: 'forks' as const,
+  // Containers on two cores; each file has its own process, which is the subreaper of its own.
+  maxWorkers: 2,
+  testTimeout: 60_000,
+  hookTimeout: 60_000,
+};
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['test/unit/**/*.test.ts', 'test/golden/**/*.test.ts'],
+          globalSetup: 'test/helpers/build.ts',
+          pool: 'forks',
+          testTimeout: 30_000,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
+          ...rooted,
+          name: 'compat',
+          include: ['test/integration/**/*.test.ts'],
+          env: { RUNCELL_TEST_RUNTIME: 'runc' },
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          ...rooted,
+          name: 'integration',
+          include: ['test/integration/**/*.test.ts'],
+          globalSetup: 'test/helpers/build.ts',
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        test: {
+          ...rooted,
+          name: 'fault',
+          include: ['test/fault/**/*.test.ts'],
+          globalSetup: 'test/helpers/build.ts',
+          sequence: { groupOrder: 3 },
+        },
+      },
+    ],
+  },
+});
