@@ -193,6 +193,11 @@ export class ProgramBuilder {
     this.#op(SUM, [0, 0], { onZero: label });
   }
 
+  /** Goes to `label` if the value is 0. */
+  jumpIfZero(value: Value, label: Label): void {
+    this.#op(SUM, [value, 0], { onZero: label });
+  }
+
   /** An error `errno` unless (u64 at `at` & mask) equals `expected`; `at` is an address. */
   check(
     at: Pointer | Slot,
