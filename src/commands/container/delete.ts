@@ -1,0 +1,24 @@
+/**
+ * `container delete`: kills the container if it runs, removes it and whatever was made for it.
+ *
+ * Unlike `delete --force` a name that never was is an error; a half-made container is cleaned up.
+ */
+
+import type { CommandLine } from '../../argv.ts';
+import { RuncellError } from '../../error.ts';
+import type { Context } from '../../libcontainer/container/context.ts';
+import { deleteContainer } from '../../libcontainer/container/delete.ts';
+import { viewContainer } from '../../libcontainer/container/status.ts';
+
+export function containerDelete(context: Context, line: CommandLine): undefined {
+  const id = line.flags.text('id')!;
+  let missing: RuncellError | undefined;
+  try {
+    viewContainer(context, id);
+  } catch (thrown) {
+    if (!(thrown instanceof RuncellError) || !thrown.code.startsWith('state.')) throw thrown;
+    if (thrown.code === 'state.missing') missing = thrown;
+  }
+  deleteContainer(context, id, { force: true });
+  if (missing !== undefined) throw missing;
+}

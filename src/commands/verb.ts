@@ -1,0 +1,22 @@
+/**
+ * What a verb is to main, and what verbs share: the look of a caller's environment.
+ *
+ * A verb reads the command line, calls one step of libcontainer and prints; it returns its exit code
+ * (nothing: 0) and throws RuncellError.
+ */
+
+import type { CommandLine } from '../argv.ts';
+import type { Context } from '../libcontainer/container/context.ts';
+import type { Output } from '../output.ts';
+
+export type Verb = (
+  context: Context,
+  line: CommandLine,
+  output: Output,
+) => number | undefined | Promise<number | undefined>;
+
+/** As getenv(3): the first entry of that name. */
+export function envValue(env: readonly string[], name: string): string | undefined {
+  const prefix = `${name}=`;
+  return env.find((entry) => entry.startsWith(prefix))?.slice(prefix.length);
+}

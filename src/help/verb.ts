@@ -1,0 +1,70 @@
+/**
+ * The class of every verb for oclif: what it takes, as data. The rows of oclif.manifest.json are
+ * made from these classes (scripts/manifest.ts), so there is one table of flags. Cold: loads oclif.
+ *
+ * oclif's own argument parser is not used: src/argv.ts follows runc's rules, and a verb runs with
+ * the command line it made.
+ */
+
+import { Args, Command, Config, Flags } from '@oclif/core';
+
+/** oclif's configuration with the one thing of ours in it: how a verb is carried out. */
+export class VerbConfig extends Config {
+  execute: (id: string) => number | Promise<number> = () => 1;
+}
+
+export abstract class Verb extends Command {
+  static override baseFlags = {
+    root: Flags.string({
+      description: 'directory that the state of all containers lives below',
+      helpGroup: 'GLOBAL',
+      helpValue: 'DIR',
+    }),
+    log: Flags.string({
+      description: 'file that records are appended to (default: stderr)',
+      helpGroup: 'GLOBAL',
+      helpValue: 'FILE',
+    }),
+    'log-format': Flags.string({
+      description: 'form of the records: text or json',
+      helpGroup: 'GLOBAL',
+      helpValue: 'FORMAT',
+    }),
+    debug: Flags.boolean({ description: 'write debug records', helpGroup: 'GLOBAL' }),
+    verbose: Flags.boolean({
+      char: 'v',
+      description: 'write debug records; -v without a verb prints the version',
+      helpGroup: 'GLOBAL',
+    }),
+    version: Flags.boolean({ description: 'print the version', helpGroup: 'GLOBAL' }),
+    'systemd-cgroup': Flags.boolean({
+      description: 'manage cgroups through systemd (not supported yet)',
+      helpGroup: 'GLOBAL',
+    }),
+    rootless: Flags.string({
+      description: 'tolerate missing cgroup permissions: true (not supported yet), false or auto',
+      helpGroup: 'GLOBAL',
+      helpValue: 'MODE',
+    }),
+    'cgroup-manager': Flags.string({
+      description: 'cgroupfs; systemd and disabled are not supported yet',
+      helpGroup: 'GLOBAL',
+      helpValue: 'NAME',
+    }),
+  };
+
+  /** After the first positional everything is payload. */
+  static payload: boolean | undefined;
+  /** Words after `--` are kept apart. */
+  static rest: boolean | undefined;
+  /** `-it` is `-i -t`. */
+  static bundling: boolean | undefined;
+
+  override async run(): Promise<number> {
+    return (this.config as VerbConfig).execute(this.id ?? '');
+  }
+}
+
+export const containerId = {
+  id: Args.string({ name: 'ID', required: true, description: 'name of the container' }),
+};
