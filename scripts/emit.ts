@@ -7,7 +7,7 @@ import { chmodSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { launcherImage } from '../src/launcher/image.ts';
 import { executorImage } from '../src/libcontainer/executor/image.ts';
-import type { Arch } from '../src/libcontainer/linux/syscall.ts';
+import type { Arch } from '../src/libcontainer/linux/arch.ts';
 
 const EXECUTABLE = 0o755;
 

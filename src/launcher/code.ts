@@ -13,8 +13,17 @@
 
 import type { Code } from '../libcontainer/executor/elf.ts';
 import { type Machine, machine, type Register } from '../libcontainer/executor/machine.ts';
+import type { Arch } from '../libcontainer/linux/arch.ts';
 import { ERRNO } from '../libcontainer/linux/errno.ts';
-import type { Arch } from '../libcontainer/linux/syscall.ts';
+import {
+  AT_FDCWD,
+  F_DUPFD,
+  F_GETFD,
+  MFD_ALLOW_SEALING,
+  MFD_CLOEXEC,
+  O_RDWR,
+} from '../libcontainer/linux/fcntl.ts';
+import { RLIMITS } from '../libcontainer/linux/sched.ts';
 import { DATA_BASE, MAX_ERRNO } from '../libcontainer/program/op.ts';
 import {
   HAND_OVER,
@@ -25,13 +34,6 @@ import {
   NODE_FLAGS,
 } from './hand-over.ts';
 
-/** fcntl(2), open(2), memfd_create(2), getrlimit(2), path_resolution(7). */
-const F_DUPFD = 0;
-const F_GETFD = 1;
-const O_RDWR = 2;
-const AT_FDCWD = -100;
-const MFD_CLOEXEC_ALLOW_SEALING = 1 | 2;
-const RLIMIT_NOFILE = 7;
 const PATH_MAX = 4096;
 const STDERR = 2;
 /** First descriptor that LISTEN_FDS and --preserve-fds count from: SD_LISTEN_FDS_START. */
@@ -258,7 +260,7 @@ function closeStray(m: Machine): void {
 /** s5 = the memfd, out of the way of kept descriptors and not close-on-exec. */
 function makeMemfd(m: Machine, text: Texts): void {
   text.address('a0', 'runcell-launch');
-  m.set('a1', MFD_CLOEXEC_ALLOW_SEALING);
+  m.set('a1', MFD_CLOEXEC | MFD_ALLOW_SEALING);
   m.syscall('memfd_create');
   m.branch('result', 'aboveOrEqual', -MAX_ERRNO, 'no memfd');
   m.copy('s5', 'result');
@@ -292,7 +294,7 @@ function writeHandOver(m: Machine): void {
   m.copy('a0', 'result');
   m.syscall('umask');
   m.set('a0', 0);
-  m.set('a1', RLIMIT_NOFILE);
+  m.set('a1', RLIMITS.RLIMIT_NOFILE);
   m.set('a2', 0);
   m.copy('a3', DATA_PAGE);
   m.addNumber('a3', HAND_OVER.nofileSoft); // {soft, hard} as they are in the header

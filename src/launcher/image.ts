@@ -4,7 +4,7 @@
  */
 
 import { elfImage } from '../libcontainer/executor/elf.ts';
-import type { Arch } from '../libcontainer/linux/syscall.ts';
+import type { Arch } from '../libcontainer/linux/arch.ts';
 import { launcherCode } from './code.ts';
 
 export const MAX_LAUNCHER_SIZE = 4096;

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { executorImage } from '../../src/libcontainer/executor/image.ts';
-import type { Arch } from '../../src/libcontainer/linux/syscall.ts';
+import type { Arch } from '../../src/libcontainer/linux/arch.ts';
 
 const EMULATOR: Record<Arch, readonly string[]> = { x64: [], arm64: ['qemu-aarch64-static'] };
 

@@ -10,8 +10,8 @@
  * this is the source for both architectures. Emits code, does no I/O.
  */
 
+import type { Arch } from '../linux/arch.ts';
 import { ERRNO } from '../linux/errno.ts';
-import type { Arch } from '../linux/syscall.ts';
 import {
   CMP,
   DATA,

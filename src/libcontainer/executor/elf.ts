@@ -13,7 +13,7 @@
  * 64 KiB pages load them. Pure, no I/O.
  */
 
-import type { Arch } from '../linux/syscall.ts';
+import type { Arch } from '../linux/arch.ts';
 import { CODE_BASE, DATA_BASE, SIGNAL_EXIT } from '../program/op.ts';
 
 const ELF_HEADER_SIZE = 64;

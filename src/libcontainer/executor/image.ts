@@ -3,7 +3,7 @@
  * the mapped image into a sealed memfd (memfd_create(2), execveat(2)). Pure, no I/O.
  */
 
-import type { Arch } from '../linux/syscall.ts';
+import type { Arch } from '../linux/arch.ts';
 import { IMAGE_SIZE } from '../program/op.ts';
 import { executorCode } from './code.ts';
 import { elfImage } from './elf.ts';

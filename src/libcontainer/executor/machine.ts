@@ -15,7 +15,8 @@
  * has one return address). syscall(2) has the calling conventions. Pure, no I/O.
  */
 
-import { type Arch, SYSCALLS, type SyscallName } from '../linux/syscall.ts';
+import type { Arch } from '../linux/arch.ts';
+import { SYSCALLS, type SyscallName } from '../linux/syscall.ts';
 import { Arm64Assembler, type Arm64Condition, type Arm64Register } from './arm64.ts';
 import { type Width, X64Assembler, type X64Register } from './x86-64.ts';
 

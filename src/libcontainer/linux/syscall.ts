@@ -7,7 +7,7 @@
  * Kernel facts only, no I/O.
  */
 
-export type Arch = 'x64' | 'arm64';
+import type { Arch } from './arch.ts';
 
 export const SYSCALLS = {
   x64: {
@@ -249,7 +249,7 @@ export const SYSCALLS = {
     getrandom: 278,
     clone: 220,
   },
-} as const;
+} as const satisfies Record<Arch, Record<string, number>>;
 
 /** A call that both architectures have. */
 export type SyscallName = keyof (typeof SYSCALLS)['arm64'];

@@ -5,8 +5,9 @@
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import type { Arch } from '../../../src/libcontainer/linux/arch.ts';
 import { ERRNO } from '../../../src/libcontainer/linux/errno.ts';
-import { type Arch, SYSCALLS } from '../../../src/libcontainer/linux/syscall.ts';
+import { SYSCALLS } from '../../../src/libcontainer/linux/syscall.ts';
 import {
   CMP,
   CODE_BASE,
