@@ -183,6 +183,8 @@ class Parser {
       if (second === 'help' || second === 'h') return this.#helpTopic(first);
       this.#choose(`${first}:${second}`);
     } else {
+      // `container:run` is how the manifest writes it, not how anybody calls it.
+      if (first.includes(':')) throw unknownVerb(first);
       this.#choose(first);
     }
     return this.#parseVerb();
@@ -197,7 +199,7 @@ class Parser {
   }
 
   #choose(id: string): void {
-    const row = id.startsWith(':') || id.endsWith(':') ? undefined : rowOf(this.#table, id);
+    const row = rowOf(this.#table, id);
     if (row === undefined) throw unknownVerb(id.replace(':', ' '));
     this.#verb = id;
     this.#flags.verb = id;

@@ -12,6 +12,8 @@ import { absolutePath } from './path.ts';
 
 export function spec(context: Context, line: CommandLine): undefined {
   const bundle = absolutePath(line.flags.text('bundle') ?? '', context.cwd);
+  // The file is the user's: it gets the user's permissions, not the runtime's.
+  process.umask(context.handOver.umask);
   const config = defaultSpec({ rootless: line.flags.on('rootless') });
   writeNew(`${bundle}/config.json`, stringifyJson(config, '\t'));
 }

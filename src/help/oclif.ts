@@ -4,12 +4,13 @@
  * code run as root (DESIGN.md §6).
  */
 
-import { type Command, Help, type Interfaces } from '@oclif/core';
+import { type Command, Config, Help, type Interfaces } from '@oclif/core';
 import manifest from '../../oclif.manifest.json' with { type: 'json' };
 import pjson from '../../package.json' with { type: 'json' };
+import { RuncellError } from '../error.ts';
 import { CONTAINER_VERBS, STORAGE_VERBS } from './container-verbs.ts';
 import { RUNC_VERBS } from './runc-verbs.ts';
-import { VerbConfig } from './verb.ts';
+import type { VerbOptions } from './verb.ts';
 
 export const VERB_CLASSES: Readonly<Record<string, Command.Class>> = {
   ...RUNC_VERBS,
@@ -23,7 +24,10 @@ const TOPICS = {
 };
 
 export async function oclifHelp(id: string): Promise<string> {
-  const help = new CollectedHelp(await loadConfig(), { stripAnsi: true, maxWidth: 100 });
+  const help = new CollectedHelp(await loadConfig(showsHelpOnly), {
+    stripAnsi: true,
+    maxWidth: 100,
+  });
   await help.showHelp(id === '' ? [] : id.split(':'));
   return `${help.text.trimEnd()}\n`;
 }
@@ -33,8 +37,7 @@ export async function runThroughOclif(
   id: string,
   execute: (id: string) => Promise<number>,
 ): Promise<number> {
-  const config = await loadConfig();
-  config.execute = execute;
+  const config = await loadConfig(execute);
   return config.runCommand<number>(id);
 }
 
@@ -44,19 +47,35 @@ class CollectedHelp extends Help {
   protected override log(...args: string[]): void {
     this.text += `${args.join(' ')}\n`;
   }
+
+  override async showRootHelp(): Promise<void> {
+    await super.showRootHelp();
+    const rows = Object.entries(manifest.globals).map(([name, row]): [string, string] => {
+      const value = 'helpValue' in row ? ` ${row.helpValue}` : '';
+      return [`--${name}${value}`, row.description];
+    });
+    const list = this.renderList(rows, { indentation: 2, stripAnsi: true });
+    this.log(this.section('GLOBAL FLAGS', list));
+  }
 }
 
-async function loadConfig(): Promise<VerbConfig> {
+function showsHelpOnly(id: string): never {
+  throw new RuncellError({ code: 'internal', target: id, reason: 'help runs no verb' });
+}
+
+async function loadConfig(execute: VerbOptions['execute']): Promise<Config> {
   // Nothing is looked up below it.
   const root = '/';
   const plugin = rootPlugin(root);
-  const config = new VerbConfig({
+  const options: VerbOptions = {
     root,
     plugins: new Map([[plugin.name, plugin]]),
     userPlugins: false,
     devPlugins: false,
     jitPlugins: false,
-  });
+    execute,
+  };
+  const config = new Config(options);
   await config.load();
   return config;
 }
@@ -65,6 +84,7 @@ function rootPlugin(root: string): Interfaces.Plugin {
   const commands = Object.entries(manifest.commands).map(([id, row]) => ({
     ...row,
     flags: { ...row.flags, ...manifest.globals },
+    usage: usageOf(id, row),
     load: async () => loadClass(id),
   })) as unknown as Command.Loadable[];
   return {
@@ -89,6 +109,25 @@ function rootPlugin(root: string): Interfaces.Plugin {
     valid: true,
     version: pjson.version,
   } as unknown as Interfaces.Plugin;
+}
+
+/** Flags before the arguments, which is right for every verb; oclif would put them last. */
+function usageOf(id: string, row: object): string {
+  const { args = {}, rest } = row as {
+    args?: Record<string, { name: string; required?: boolean; multiple?: boolean }>;
+    rest?: boolean;
+  };
+  const words = Object.values(args).map(({ name, required, multiple }) => {
+    const word = multiple === true ? `${name}...` : name;
+    return required === true ? word : `[${word}]`;
+  });
+  const tail = rest === true ? ['[-- WORD...]'] : [];
+  return [
+    id.replace(':', ' '),
+    '[FLAGS]',
+    ...words.map((word) => word.toUpperCase()),
+    ...tail,
+  ].join(' ');
 }
 
 async function loadClass(id: string): Promise<Command.Class> {

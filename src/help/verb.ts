@@ -6,11 +6,11 @@
  * the command line it made.
  */
 
-import { Args, Command, Config, Flags } from '@oclif/core';
+import { Args, Command, Flags, type Interfaces } from '@oclif/core';
 
-/** oclif's configuration with the one thing of ours in it: how a verb is carried out. */
-export class VerbConfig extends Config {
-  execute: (id: string) => number | Promise<number> = () => 1;
+/** oclif's options with the one thing of ours in them: how a verb is carried out. */
+export interface VerbOptions extends Interfaces.Options {
+  readonly execute: (id: string) => number | Promise<number>;
 }
 
 export abstract class Verb extends Command {
@@ -61,7 +61,7 @@ export abstract class Verb extends Command {
   static bundling: boolean | undefined;
 
   override async run(): Promise<number> {
-    return (this.config as VerbConfig).execute(this.id ?? '');
+    return (this.config.options as VerbOptions).execute(this.id ?? '');
   }
 }
 
