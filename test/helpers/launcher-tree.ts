@@ -20,6 +20,7 @@ cp /proc/$$/environ "$out/environ"
 find /proc/self/fd -maxdepth 1 -type l -fprintf "$out/fds" '%f %l\\n'
 for word; do printf '%s\\0' "$word"; done > "$out/argv"
 echo "$$" > "$out/pid"
+echo "$(umask) $(ulimit -n)" > "$out/limits"
 for word; do
   case $word in
     *[!0-9]* | '') ;;
@@ -37,6 +38,8 @@ export interface Dump {
   /** Descriptor → what it is. */
   readonly fds: ReadonlyMap<number, string>;
   readonly pid: number;
+  /** umask and soft RLIMIT_NOFILE as Node gets them, as the shell prints them. */
+  readonly limits: string;
   readonly handOver: HandOver;
   readonly memfd: number;
 }
@@ -96,7 +99,9 @@ export class LauncherTree {
     const memfd = Number(argv.find((word) => /^\d+$/.test(word)));
     const environ = read('environ').toString();
     const pid = Number(read('pid'));
-    return { status, stderr, argv, environ, fds: descriptors(read('fds')), pid, handOver, memfd };
+    const limits = read('limits').toString().trim();
+    const fds = descriptors(read('fds'));
+    return { status, stderr, argv, environ, fds, pid, limits, handOver, memfd };
   }
 }
 

@@ -37,6 +37,8 @@ const BAD_FD = 999;
 const SIGCHLD = 17;
 const SIGTERM = 15;
 const SIGUSR1 = 10;
+const SOL_SOCKET = 1;
+const SO_RCVTIMEO = 20;
 
 describe.each(['x64', 'arm64'] as const)('executor [%s]', (arch: Arch) => {
   const nr = SYSCALLS[arch];
@@ -205,19 +207,48 @@ describe.each(['x64', 'arm64'] as const)('executor [%s]', (arch: Arch) => {
     expect(await executor.exit).toEqual({ code: 0, signal: null });
   });
 
-  test('RETRY repeats EINTR and EAGAIN only', async () => {
+  test('RETRY does not repeat another error', async () => {
+    const executor = new ExecutorProcess(arch);
+    const O_DIRECTORY = arch === 'x64' ? 0o200000 : 0o40000;
+    const tries = async (flags: number): Promise<number> => {
+      const program = new RawProgram();
+      const root = program.text('/');
+      program.op(nr.openat, [-100, root, O_DIRECTORY, 0], { result: SLOT });
+      program.op(nr.read, [SLOT, SLOT, 8], { load: 0b1, flags, tolerate: [ERRNO.EISDIR] });
+      say(program, DATA_BASE + DATA.ignored, 8);
+      program.op(END);
+      const before = readCalls(executor.pid);
+      executor.send(program.wire());
+      expect(await executor.receiveWords(1)).toEqual([BigInt(-ERRNO.EISDIR)]);
+      return readCalls(executor.pid) - before;
+    };
+    await tries(0);
+    expect(await tries(RETRY)).toBe(await tries(0));
+    executor.end();
+    expect(await executor.exit).toEqual({ code: 0, signal: null });
+  });
+
+  test.each([0, RETRY])('an op that a signal interrupts [flags %d]', async (flags) => {
     const executor = new ExecutorProcess(arch);
     const program = new RawProgram();
-    const word = program.words(1);
-    const never = { flags: RETRY | JUMP_ON_ERROR, target: 3 };
-    program.op(CMP, [word, 1, 0, ERRNO.EINTR], { flags: RETRY, tolerate: [ERRNO.EINTR] });
-    program.op(CMP, [word, 1, 0, ERRNO.EAGAIN], { flags: RETRY, tolerate: [ERRNO.EAGAIN] });
-    program.op(CMP, [word, 1, 0, ERRNO.EIO], never);
-    program.op(nr.close, [BAD_FD], { flags: RETRY });
+    const out = program.words(0);
+    program.op(nr.setsockopt, [FD, SOL_SOCKET, SO_RCVTIMEO, program.words(60, 0), 16]);
+    sayText(program, 'ready');
+    program.op(nr.read, [FD, out, 8], { flags });
+    say(program, out, 8);
+    program.op(END);
     executor.send(program.wire());
-    const record = [-1n, 3n, BigInt(-ERRNO.EBADF), BigInt(-ERRNO.EIO)];
-    expect(await executor.receiveWords(4)).toEqual(record);
-    expect(await executor.exit).toEqual({ code: EXIT_FATAL, signal: null });
+    expect(String(await executor.receive(5))).toBe('ready');
+    await interrupt(executor);
+    if (flags === RETRY) {
+      executor.send(Buffer.from('answered'));
+      expect(String(await executor.receive(8))).toBe('answered');
+      executor.end();
+      expect(await executor.exit).toEqual({ code: 0, signal: null });
+    } else {
+      expect(await executor.receiveWords(4)).toEqual([-1n, 2n, BigInt(-ERRNO.EINTR), 0n]);
+      expect(await executor.exit).toEqual({ code: EXIT_FATAL, signal: null });
+    }
   });
 
   test('SUM adds, loads, stores, jumps on zero and is never an error', async () => {
@@ -362,20 +393,13 @@ describe.each(['x64', 'arm64'] as const)('executor [%s]', (arch: Arch) => {
   test('an interrupted read of the wire is repeated', async () => {
     const executor = new ExecutorProcess(arch);
     const first = new RawProgram();
-    const SOL_SOCKET = 1;
-    const SO_RCVTIMEO = 20;
-    // With a receive timeout, a stop and a continue make read fail with EINTR (signal(7)).
     const timeout = first.words(60, 0);
     first.op(nr.setsockopt, [FD, SOL_SOCKET, SO_RCVTIMEO, timeout, 16]);
     sayText(first, 'ready');
     first.op(END);
     executor.send(first.wire());
     expect(String(await executor.receive(5))).toBe('ready');
-    await processState(executor.pid, 'S');
-    executor.kill('SIGSTOP');
-    await processState(executor.pid, 'T');
-    executor.kill('SIGCONT');
-    await processState(executor.pid, 'S');
+    await interrupt(executor);
     const second = new RawProgram();
     sayText(second, 'again');
     second.op(END);
@@ -392,9 +416,9 @@ describe.each(['x64', 'arm64'] as const)('executor [%s]', (arch: Arch) => {
     const F_ADD_SEALS = 1033;
     const ALL_SEALS = 0xf;
     const AT_EMPTY_PATH = 0x1000;
-    const MFD_CLOEXEC_SEALING_EXEC = 1 | 2 | 0x10;
+    const MFD_CLOEXEC_ALLOW_SEALING = 1 | 2;
     const argv = program.words(program.text('runcell'), program.text('3'), 0);
-    program.op(nr.memfd_create, [program.text('x'), MFD_CLOEXEC_SEALING_EXEC], { result: SLOT });
+    program.op(nr.memfd_create, [program.text('x'), MFD_CLOEXEC_ALLOW_SEALING], { result: SLOT });
     program.op(nr.write, [SLOT, CODE_BASE, IMAGE_SIZE], { load: 0b1 });
     program.op(nr.fcntl, [SLOT, F_ADD_SEALS, ALL_SEALS], { load: 0b1 });
     program.op(nr.execveat, [SLOT, program.text(''), argv, 0, AT_EMPTY_PATH], { load: 0b1 });
@@ -421,9 +445,24 @@ function readCalls(pid: number): number {
   return Number(/^syscr: (\d+)/m.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))![1]);
 }
 
-/** Waits until the process is in that state (proc_pid_stat(5)). */
-async function processState(pid: number, state: string): Promise<void> {
-  while (!readFileSync(`/proc/${pid}/stat`, 'utf8').includes(`) ${state} `)) {
-    await new Promise((resolve) => setTimeout(resolve, 1));
+/** On a socket with a receive timeout, a stop and a continue make read fail with EINTR (signal(7)). */
+async function interrupt(executor: ExecutorProcess): Promise<void> {
+  await until(() => stateOf(executor.pid) === 'S');
+  executor.kill('SIGSTOP');
+  await until(() => stateOf(executor.pid) === 'T');
+  executor.kill('SIGCONT');
+  await until(() => stateOf(executor.pid) !== 'T');
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+/** The state letter of proc_pid_stat(5), or nothing if the process is gone. */
+function stateOf(pid: number): string | undefined {
+  try {
+    return /\) (\w) /.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))?.[1];
+  } catch {
+    return undefined;
   }
 }

@@ -26,7 +26,8 @@ describe.each(['x64', 'arm64'] as const)('launcher [%s]', (arch: Arch) => {
   test('hands over limits and umask, and leaves both alone', () => {
     using tree = new LauncherTree(arch);
     const shell = 'ulimit -Sn 600; ulimit -Hn 700; umask 027; exec "$@"';
-    const { handOver } = tree.run({ shell });
+    const { handOver, limits } = tree.run({ shell });
+    expect(limits).toBe('0027 600');
     expect(handOver).toMatchObject({ umask: 0o27, nofileSoft: 600n, nofileHard: 700n });
     expect(handOver).toMatchObject({ keep: 3, listenFds: 0, firstMissingFd: -1 });
   });
