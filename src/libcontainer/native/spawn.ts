@@ -24,7 +24,8 @@ export interface Descriptor {
 export interface SpawnRequest {
   readonly path: string;
   readonly args: readonly string[];
-  readonly env: readonly string[];
+  /** NAME=value each, or the same as bytes with their NULs (what UTF-8 cannot express). */
+  readonly env: readonly string[] | Uint8Array;
   /** What the child has; everything else is closed. No two have the same `to`. */
   readonly descriptors: readonly Descriptor[];
   /** Absent: ours. */
@@ -59,7 +60,7 @@ function libcFunction(name: string, args: readonly string[]): AsyncNativeFunctio
 /** Starts the program and gives its pid; an error of the execve is thrown here, not lost. */
 export function spawnProcess(request: SpawnRequest): number {
   const args = request.args.map(cString);
-  const env = request.env.map(cString);
+  const env = encodeEnv(request.env);
   const block = keep(new Block(vectorSize(args) + vectorSize(env) + 1024));
   const attributes = writeAttributes(block, request.newSession === true);
   const actions = block.take(FILE_ACTIONS_SIZE);
@@ -85,6 +86,18 @@ export function spawnProcess(request: SpawnRequest): number {
 }
 
 const POINTERS = ['void *', 'void *', 'void *', 'void *', 'void *', 'void *'] as const;
+
+function encodeEnv(env: readonly string[] | Uint8Array): Uint8Array[] {
+  if (!(env instanceof Uint8Array)) return env.map(cString);
+  const strings: Uint8Array[] = [];
+  for (let start = 0; start < env.length; ) {
+    const end = env.indexOf(0, start);
+    if (end === -1) break;
+    strings.push(env.subarray(start, end + 1));
+    start = end + 1;
+  }
+  return strings;
+}
 
 function writeAttributes(block: Block, newSession: boolean): number {
   const at = block.take(SPAWN_ATTRIBUTES.size);

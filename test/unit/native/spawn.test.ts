@@ -36,6 +36,13 @@ describe('spawnProcess', () => {
     expect(args.text).toBe('n ame||é|');
   });
 
+  it('gives an environment in bytes as it is, whatever its encoding', () => {
+    const env = Buffer.concat([Buffer.from('A=1\0B=\0C='), Buffer.of(0xff, 0xfe, 0)]);
+    expect(output({ ...sh('printf "%s" "$C" | od -An -tx1; echo $A'), env }).text).toBe(
+      ' ff fe\n1\n',
+    );
+  });
+
   it('reports the signal that ended the child', () => {
     expect(output(sh('kill -9 $$')).status).toEqual({ signal: 9 });
   });
