@@ -20,8 +20,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { type Census, leaksSince, takeCensus } from './census.ts';
-import { becomeSubreaper, reap } from './native.ts';
+import { eventually, sleep } from './eventually.ts';
 import { cgroupsNamed, descendants, isAlive } from './proc.ts';
+import { adopt, reapOrphans, startReaping, stopReaping } from './reaper.ts';
 import { makeRootfs } from './rootfs.ts';
 import { isRuncell, runtime } from './runtime.ts';
 import { defaultSpec, type Patch, type Spec, specText } from './spec.ts';
@@ -70,24 +71,6 @@ export interface Container {
 const DEADLINE_MS = 20_000;
 let boxes = 0;
 
-/** Processes that Node reaps itself; all other zombies below this process are orphans. */
-const ownChildren = new Set<number>();
-
-export function adopt(child: ChildProcess): ChildProcess {
-  const { pid } = child;
-  if (pid !== undefined) {
-    ownChildren.add(pid);
-    child.once('exit', () => ownChildren.delete(pid));
-  }
-  return child;
-}
-
-/** For children that something else than child_process reaps (node-pty). */
-export function adoptPid(pid: number): () => void {
-  ownChildren.add(pid);
-  return () => ownChildren.delete(pid);
-}
-
 export class Box {
   readonly tag: string;
   readonly dir: string;
@@ -96,7 +79,7 @@ export class Box {
   #count = 0;
 
   constructor() {
-    becomeSubreaper();
+    startReaping();
     boxes++;
     this.tag = `rct${process.pid}x${boxes}`;
     this.dir = mkdtempSync(`/tmp/${this.tag}-`);
@@ -285,24 +268,19 @@ export class Box {
 
   /** Ends the test: deletes what is left by force, then takes the census. */
   async close(): Promise<string[]> {
+    startReaping();
     await this.deleteAll();
-    this.#reapOrphans();
+    reapOrphans();
     let leaks = leaksSince(this.#before, this);
     // What was killed may still be exiting when the verb returned with its cgroup emptied.
     for (let round = 0; leaks.length > 0 && round < 10; round++) {
       await sleep(30);
-      this.#reapOrphans();
+      reapOrphans();
       leaks = leaksSince(this.#before, this);
     }
     this.#cleanUp();
+    stopReaping();
     return leaks;
-  }
-
-  #reapOrphans(): void {
-    for (const stat of descendants(process.pid)) {
-      if (stat.ppid !== process.pid || stat.state !== 'Z' || ownChildren.has(stat.pid)) continue;
-      if (!this.#before.processes.has(stat.pid)) reap(stat.pid);
-    }
   }
 
   /** Whatever the runtime left: only our own descendants, cgroups and directories are touched. */
@@ -397,21 +375,4 @@ export function refusal(outcome: Outcome, status = 1): string {
     throw new Error(`expected ${status} and one line of error, got ${JSON.stringify(outcome)}`);
   }
   return line;
-}
-
-export function sleep(milliseconds: number): Promise<void> {
-  return new Promise((done) => setTimeout(done, milliseconds));
-}
-
-/** Polls until `test` holds; the only way a test waits for something. */
-export async function eventually(
-  what: string,
-  test: () => boolean | Promise<boolean>,
-  timeoutMs = 5000,
-): Promise<void> {
-  const end = performance.now() + timeoutMs;
-  while (!(await test())) {
-    if (performance.now() > end) throw new Error(`did not happen in ${timeoutMs} ms: ${what}`);
-    await sleep(10);
-  }
 }

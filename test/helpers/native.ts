@@ -11,6 +11,10 @@ import koffi from 'koffi';
 
 const PR_SET_CHILD_SUBREAPER = 36; // linux/prctl.h
 const WNOHANG = 1; // linux/wait.h
+const WEXITED = 4;
+const WNOWAIT = 0x01000000;
+const P_ALL = 0;
+const SIGINFO_PID = 4; // index of si_pid in the 32-bit words of siginfo_t, after three words and padding
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
@@ -38,6 +42,7 @@ koffi.struct('test_msghdr', {
 
 const prctl = libc.func('int prctl(int option, long a, long b, long c, long d)');
 const waitpid = libc.func('int waitpid(int pid, int *status, int options)');
+const waitid = libc.func('int waitid(int type, int id, _Inout_ int *info, int options)');
 const socket = libc.func('int socket(int domain, int type, int protocol)');
 const bind = libc.func('int bind(int fd, void *address, uint32_t length)');
 const listen = libc.func('int listen(int fd, int backlog)');
@@ -68,6 +73,13 @@ export function reap(pid: number): WaitStatus | undefined {
   if (result === 0) return undefined;
   const word = status[0]!;
   return (word & 0x7f) === 0 ? { exited: (word >> 8) & 0xff } : { signalled: word & 0x7f };
+}
+
+/** The pid of some dead child of this process, which is not reaped. */
+export function deadChild(): number | undefined {
+  const info = new Int32Array(32);
+  if (waitid(P_ALL, 0, info, WNOHANG | WEXITED | WNOWAIT) < 0) return undefined; // ECHILD
+  return info[SIGINFO_PID]! > 0 ? info[SIGINFO_PID] : undefined;
 }
 
 /** A pidfd of `pid`, which the caller closes. */

@@ -88,7 +88,7 @@ export interface MountLine {
   readonly superOptions: readonly string[];
 }
 
-const unescape = (text: string) =>
+const unescapeOctal = (text: string) =>
   text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
 
 /** Parses /proc/PID/mountinfo; later lines hide earlier ones with the same target. */
@@ -100,12 +100,12 @@ export function parseMountinfo(text: string): MountLine[] {
     const dash = fields.indexOf('-');
     mounts.push({
       id: Number(fields[0]),
-      root: unescape(fields[3]!),
-      target: unescape(fields[4]!),
+      root: unescapeOctal(fields[3]!),
+      target: unescapeOctal(fields[4]!),
       options: fields[5]!.split(','),
       propagation: fields.slice(6, dash),
       type: fields[dash + 1]!,
-      source: unescape(fields[dash + 2]!),
+      source: unescapeOctal(fields[dash + 2]!),
       superOptions: (fields[dash + 3] ?? '').split(','),
     });
   }

@@ -5,10 +5,11 @@
 
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { describe, expect } from 'vitest';
-import { eventually, refusal } from '../helpers/box.ts';
+import { refusal } from '../helpers/box.ts';
 import { check } from '../helpers/check.ts';
-import { reap } from '../helpers/native.ts';
+import { eventually } from '../helpers/eventually.ts';
 import { isAlive, procStat } from '../helpers/proc.ts';
+import { exitOf } from '../helpers/reaper.ts';
 import { isRuncell } from '../helpers/runtime.ts';
 
 describe('lifecycle', () => {
@@ -36,8 +37,7 @@ describe('lifecycle', () => {
     const container = await box.create(box.bundle(['sh', '-c', 'exit 7']));
     expect(procStat(container.pid)?.ppid).toBe(process.pid);
     await box.silent(['start', container.id]);
-    await eventually('init ended', () => !isAlive(container.pid));
-    expect(reap(container.pid)).toEqual({ exited: 7 });
+    expect(await exitOf(container.pid)).toEqual({ exited: 7 });
   });
 
   check('a created container waits with its final namespaces and cgroup', async (box) => {
@@ -83,8 +83,7 @@ describe('lifecycle', () => {
     for (const signal of ['KILL', 'sigkill', 'SIGKILL', '9']) {
       const container = await box.start(box.bundle(['sleep', '100']));
       await box.silent(['kill', container.id, signal]);
-      await eventually('init ended', () => !isAlive(container.pid));
-      expect(reap(container.pid)).toEqual({ signalled: 9 });
+      expect(await exitOf(container.pid)).toEqual({ signalled: 9 });
       await box.silent(['delete', container.id]);
     }
   });
@@ -94,8 +93,7 @@ describe('lifecycle', () => {
     const container = await box.start(box.bundle(['sh', '-c', script]));
     await eventually('ready', () => container.out() === 'ready\n');
     await box.silent(['kill', container.id]);
-    await eventually('init ended', () => !isAlive(container.pid));
-    expect(reap(container.pid)).toEqual({ exited: 33 });
+    expect(await exitOf(container.pid)).toEqual({ exited: 33 });
   });
 
   check('kill of an unknown signal names it', async (box) => {

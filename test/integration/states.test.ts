@@ -5,8 +5,9 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect } from 'vitest';
-import { type Box, type Container, refusal, sleep } from '../helpers/box.ts';
+import { type Box, type Container, refusal } from '../helpers/box.ts';
 import { check } from '../helpers/check.ts';
+import { sleep } from '../helpers/eventually.ts';
 import { cgroup2Root, isAlive } from '../helpers/proc.ts';
 import { isRuncell } from '../helpers/runtime.ts';
 
