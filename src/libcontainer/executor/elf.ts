@@ -22,7 +22,7 @@ const PROGRAM_HEADERS = 3;
 /** Where code begins in the file. */
 export const CODE_OFFSET = SIGNAL_EXIT - CODE_BASE;
 const DATA_SIZE = 4096;
-const ALIGNMENT = 0x10000;
+const LOAD_ALIGNMENT = 0x10000;
 
 const ET_EXEC = 2;
 const EV_CURRENT = 1;
@@ -39,6 +39,14 @@ export interface Code {
   readonly entry: number;
 }
 
+interface Segment {
+  readonly type: number;
+  readonly flags: number;
+  readonly address: number;
+  readonly fileSize: number;
+  readonly memorySize: number;
+}
+
 /** The file; `size` pads it with zeros to exactly that many bytes. */
 export function elfImage(arch: Arch, code: Code, size?: number): Uint8Array<ArrayBuffer> {
   const used = CODE_OFFSET + code.code.length;
@@ -47,9 +55,14 @@ export function elfImage(arch: Arch, code: Code, size?: number): Uint8Array<Arra
   const image = new Uint8Array(fileSize);
   const view = new DataView(image.buffer);
   writeElfHeader(view, arch, CODE_BASE + CODE_OFFSET + code.entry);
-  writeProgramHeader(view, 0, PT_LOAD, PF_R | PF_X, CODE_BASE, fileSize, fileSize, ALIGNMENT);
-  writeProgramHeader(view, 1, PT_LOAD, PF_R | PF_W, DATA_BASE, 0, DATA_SIZE, ALIGNMENT);
-  writeProgramHeader(view, 2, PT_GNU_STACK, PF_R | PF_W, 0, 0, 0, 16);
+  const segments: Segment[] = [
+    { type: PT_LOAD, flags: PF_R | PF_X, address: CODE_BASE, fileSize, memorySize: fileSize },
+    { type: PT_LOAD, flags: PF_R | PF_W, address: DATA_BASE, fileSize: 0, memorySize: DATA_SIZE },
+    { type: PT_GNU_STACK, flags: PF_R | PF_W, address: 0, fileSize: 0, memorySize: 0 },
+  ];
+  segments.forEach((segment, index) => {
+    writeProgramHeader(view, ELF_HEADER_SIZE + index * PROGRAM_HEADER_SIZE, segment);
+  });
   image.set(code.code, CODE_OFFSET);
   return image;
 }
@@ -70,23 +83,13 @@ function writeElfHeader(view: DataView, arch: Arch, entry: number): void {
   view.setUint16(58, 64, true); // e_shentsize, of sections that are not there
 }
 
-function writeProgramHeader(
-  view: DataView,
-  index: number,
-  type: number,
-  flags: number,
-  address: number,
-  fileSize: number,
-  memorySize: number,
-  alignment: number,
-): void {
-  const at = ELF_HEADER_SIZE + index * PROGRAM_HEADER_SIZE;
-  view.setUint32(at, type, true);
-  view.setUint32(at + 4, flags, true);
+function writeProgramHeader(view: DataView, at: number, segment: Segment): void {
+  view.setUint32(at, segment.type, true);
+  view.setUint32(at + 4, segment.flags, true);
   view.setUint32(at + 8, 0, true); // p_offset: congruent to the address modulo the alignment
-  view.setUint32(at + 16, address, true);
-  view.setUint32(at + 24, address, true);
-  view.setUint32(at + 32, fileSize, true);
-  view.setUint32(at + 40, memorySize, true);
-  view.setUint32(at + 48, alignment, true);
+  view.setUint32(at + 16, segment.address, true);
+  view.setUint32(at + 24, segment.address, true);
+  view.setUint32(at + 32, segment.fileSize, true);
+  view.setUint32(at + 40, segment.memorySize, true);
+  view.setUint32(at + 48, segment.type === PT_LOAD ? LOAD_ALIGNMENT : 16, true);
 }
