@@ -9,6 +9,7 @@ export interface StageFds {
   readonly go: Slot;
   readonly report: Slot;
   readonly consoleSocket: Slot;
+  readonly pidfdSocket: Slot;
   readonly pidfd: Slot;
 }
 
@@ -27,6 +28,7 @@ export function stageFds(b: ProgramBuilder): StageFds {
     go: b.slot('go'),
     report: b.slot('report'),
     consoleSocket: b.slot('console socket'),
+    pidfdSocket: b.slot('pidfd socket'),
     pidfd: b.slot('pidfd'),
   };
 }

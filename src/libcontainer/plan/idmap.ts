@@ -7,7 +7,7 @@
  * two programs. The holder dies with the stage (PR_SET_PDEATHSIG). Pure.
  */
 
-import type { LinuxIDMapping } from '@opencontainers-ts/spec';
+import type { IDMapping } from '@opencontainers-ts/spec';
 import { AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, O_CLOEXEC, O_RDONLY } from '../linux/fcntl.ts';
 import { MOUNT_ATTR_IDMAP, MOUNT_ATTR_SIZE } from '../linux/mount.ts';
 import { CLONE_ARGS, CLONE_ARGS_SIZE, CLONE_NEWUSER } from '../linux/sched.ts';
@@ -15,8 +15,8 @@ import { type Draft, sendMessage } from './draft.ts';
 import type { PlannedMount } from './mounts.ts';
 
 export interface IdMaps {
-  readonly uidMappings: readonly LinuxIDMapping[];
-  readonly gidMappings: readonly LinuxIDMapping[];
+  readonly uidMappings: readonly IDMapping[];
+  readonly gidMappings: readonly IDMapping[];
 }
 
 /** Numbers of the namespace handles begin here, above everything the stage opens early. */
@@ -50,7 +50,7 @@ function mapsOf(draft: Draft, mount: PlannedMount): IdMaps {
 }
 
 function keyOf(maps: IdMaps): string {
-  const lines = (list: readonly LinuxIDMapping[]): string =>
+  const lines = (list: readonly IDMapping[]): string =>
     list.map((m) => `${m.containerID} ${m.hostID} ${m.size}`).join(',');
   return `${lines(maps.uidMappings)};${lines(maps.gidMappings)}`;
 }

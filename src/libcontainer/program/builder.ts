@@ -210,6 +210,16 @@ export class ProgramBuilder {
     this.#op(CMP, [address, mask, expected, ERRNO[errno]], options);
   }
 
+  /**
+   * `into` = -value. CMP's failure is the one op that negates; a small result looks like an errno,
+   * so any error goes on to the next op.
+   */
+  negate(into: Slot, value: Slot): void {
+    const next = this.label();
+    this.#op(CMP, [this.words([1]), 1, 0, value], { into, onError: next, note: 'negate' });
+    this.place(next);
+  }
+
   /** From here on a fatal error goes to `label` instead of ending the process. */
   trap(label: Label | undefined): void {
     if (label === undefined) {

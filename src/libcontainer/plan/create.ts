@@ -1,0 +1,318 @@
+/**
+ * `create` as programs: the table of contents. Every phase is in order, with its reason.
+ *
+ * Two processes run them. The *stage* is still on the host: it opens what init must not look up
+ * itself, joins, and clones. *Init* builds the container around itself and waits for start. The
+ * compiler cuts init's program where it has to act between two phases: after the mounts (runtime
+ * hooks), and when HOME has to be read from the container's passwd. Pure: opens no file.
+ */
+
+import type { Hook } from '@opencontainers-ts/spec';
+import { planHook } from '../../hooks/compile.ts';
+import { AT_FDCWD, O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } from '../linux/fcntl.ts';
+import { MOUNT_ATTR_RDONLY } from '../linux/mount.ts';
+import {
+  KEYCTL_JOIN_SESSION_KEYRING,
+  KEYCTL_SETPERM,
+  PR_SET_DUMPABLE,
+  PR_SET_NAME,
+} from '../linux/sched.ts';
+import { CTL, ERR, type Program, type Slot } from '../program/builder.ts';
+import { planHandOver, planTerminal, planUseTerminal, type Terminal } from './console.ts';
+import { planSockets } from './descriptor-passing.ts';
+import { ownsDev, planDevices } from './devices.ts';
+import { Draft, type DraftInput, mountAttr, openInRoot, sendMessage } from './draft.ts';
+import { planExec } from './execute.ts';
+import { type InitFds, initFds, type StageFds, stageFds } from './fds.ts';
+import { type IdMaps, listIdMaps, planHolder } from './idmap.ts';
+import { planMaskedPaths, planMaskSource, planReadonlyPaths } from './masked-paths.ts';
+import {
+  isReadonlyDev,
+  listMounts,
+  type PlannedMount,
+  planBindSources,
+  planMounts,
+} from './mounts.ts';
+import {
+  entersPidNamespaceLast,
+  type JoinedNamespaces,
+  planClone,
+  planFinalClone,
+  planLateNamespaces,
+  planOpenNamespaces,
+} from './namespaces.ts';
+import { planLoopback } from './network.ts';
+import {
+  buildEnvironment,
+  needsHome,
+  planIdentity,
+  planLookup,
+  planMakeCwd,
+  planNullStdio,
+} from './process.ts';
+import { planPivot, planRootAttach, planRootAttributes, planRootSource } from './rootfs.ts';
+import { planOomScore } from './scheduling.ts';
+import { planWaitSignals } from './signals.ts';
+import { planSysctl } from './sysctl.ts';
+import { planFailureReport } from './trap.ts';
+
+/** init's name until it becomes the user's program: how a created container is told from a running one. */
+export const INIT_NAME = 'runcell-init';
+
+/** Permissions of the session keyring: the kernel's for its possessor, and search for the user. */
+const KEYRING_PERMISSIONS = 0x3f1b0000;
+/** As much of the container's passwd as HOME is looked for in. */
+const PASSWD_BYTES = 65536;
+
+export class CreatePlan {
+  readonly draft: Draft;
+  readonly mounts: PlannedMount[];
+  readonly idMaps: readonly IdMaps[];
+  #stage: StageFds;
+  #init!: InitFds;
+  #joined!: JoinedNamespaces;
+  #nullFd: Slot | undefined;
+  #terminal: Terminal | undefined;
+
+  constructor(input: DraftInput) {
+    this.draft = new Draft(input);
+    this.mounts = listMounts(this.draft);
+    this.idMaps = listIdMaps(this.draft, this.mounts);
+    this.draft.idMaps = this.idMaps;
+    this.#stage = stageFds(this.draft.builder);
+  }
+
+  /** The stage's program up to holder `index` of an id-mapped mount; the compiler writes its maps. */
+  holder(index: number): Program {
+    planHolder(this.draft, index);
+    return this.draft.cut();
+  }
+
+  /**
+   * The stage: non-dumpable before anything else (security.md H11), then every host path, then the
+   * namespaces; the mount namespace is joined last, for no host path resolves after it.
+   */
+  stage(): Program {
+    const { draft } = this;
+    const b = draft.builder;
+    b.section('', 'keep other processes out', 'prctl');
+    // An unprivileged compiler could not write the maps of a process that is not dumpable.
+    if (draft.facts.euid === 0) b.call('prctl', [PR_SET_DUMPABLE, 0, 0, 0, 0]);
+    b.call('umask', [0]);
+    planOomScore(b, draft.config.process!);
+    planRootSource(draft, this.#stage);
+    if (draft.hasMountNamespace) planBindSources(draft, this.mounts);
+    this.#openFifos();
+    planSockets(draft, this.#stage);
+    this.#joined = planOpenNamespaces(draft);
+    planClone(draft, this.#stage, this.#joined);
+    return draft.cut();
+  }
+
+  /** Opened here because a container's user may not open them (executor-notes.md §2). */
+  #openFifos(): void {
+    const b = this.draft.builder;
+    const { stateDir } = this.draft.options;
+    b.section('', 'open the exec FIFOs', stateDir);
+    const flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW(b.arch);
+    const { go, report } = this.#stage;
+    b.call('openat', [AT_FDCWD, b.string(`${stateDir}/exec.go`), flags], { into: go });
+    b.call('openat', [AT_FDCWD, b.string(`${stateDir}/exec.report`), flags], { into: report });
+  }
+
+  /**
+   * Init, up to a complete root that is not entered yet. Namespaces first, for everything else is
+   * made in them; keyring before any container process exists; the null device of the masks while
+   * the host's tree is at hand; then root, mounts in order, /dev.
+   */
+  setup(): void {
+    const { draft } = this;
+    const b = draft.builder;
+    this.#init = initFds(b, this.#stage);
+    planFailureReport(draft, this.#init);
+    planWaitSignals(b);
+    b.section('', 'become a session', INIT_NAME);
+    b.call('setsid', []);
+    b.call('prctl', [PR_SET_NAME, b.string(INIT_NAME), 0, 0, 0]);
+    planLateNamespaces(draft, this.#joined);
+    b.call('prctl', [PR_SET_DUMPABLE, 0, 0, 0, 0]);
+    this.#joinKeyring();
+    if (draft.isNewNamespace('network')) planLoopback(b);
+    if (draft.hasMountNamespace) {
+      this.#nullFd = planMaskSource(draft);
+      planRootAttach(draft, this.#init);
+      planMounts(draft, this.#init, this.mounts);
+      if (ownsDev(draft, this.mounts)) planDevices(draft, this.#init);
+    }
+  }
+
+  /** H28: a keyring of its own; only a kernel without keyrings is tolerated. */
+  #joinKeyring(): void {
+    const { draft } = this;
+    if (draft.options.noNewKeyring) return;
+    const b = draft.builder;
+    b.section('', 'join a session keyring', `_ses.${draft.options.id}`);
+    const keyring = b.slot('keyring');
+    const none = b.label();
+    const name = b.string(`_ses.${draft.options.id}`);
+    b.call('keyctl', [KEYCTL_JOIN_SESSION_KEYRING, name, 0, 0, 0], {
+      into: keyring,
+      tolerate: ['ENOSYS'],
+      onError: none,
+    });
+    b.call('keyctl', [KEYCTL_SETPERM, keyring, KEYRING_PERMISSIONS, 0, 0]);
+    b.place(none);
+  }
+
+  /** Ends the phase before the runtime hooks: init says that its root stands. */
+  mounted(): Program {
+    sendMessage(this.draft.builder, 'MOUNTED');
+    return this.draft.cut();
+  }
+
+  /** A createContainer hook: container namespaces, host paths, the rootfs as directory. */
+  createContainerHook(hook: Hook, index: number, state: Uint8Array): void {
+    planHook(this.draft, {
+      hook,
+      specPath: `hooks.createContainer[${index}]`,
+      state,
+      defaultEnv: [],
+      directory: this.#init.root,
+    });
+  }
+
+  /**
+   * Init, into its root. The host's tree is gone before anything is written below the root again;
+   * masks come before the console and everything else the image can influence (H26).
+   */
+  enter(): void {
+    const { draft } = this;
+    const fds = this.#init;
+    const b = draft.builder;
+    planPivot(draft, fds);
+    if (entersPidNamespaceLast(draft)) planFinalClone(draft, fds);
+    planSysctl(draft, fds);
+    planMaskedPaths(draft, fds, this.#nullFd);
+    planReadonlyPaths(draft, fds);
+    planMakeCwd(draft, fds, draft.config.process!);
+    planNullStdio(draft, fds.root, fds.scratch);
+    this.#makeTerminal();
+    this.#readonlyDev();
+    planRootAttributes(draft, fds);
+    if (draft.config.hostname) {
+      b.section('hostname', `set ${draft.config.hostname}`, draft.config.hostname);
+      b.call('sethostname', nameArgument(b, draft.config.hostname));
+    }
+    if (draft.config.domainname) {
+      b.section('domainname', `set ${draft.config.domainname}`, draft.config.domainname);
+      b.call('setdomainname', nameArgument(b, draft.config.domainname));
+    }
+  }
+
+  #makeTerminal(): void {
+    const { draft } = this;
+    const { process } = draft.config;
+    if (process?.terminal !== true) return;
+    const ownsConsole = ownsDev(draft, this.mounts);
+    const { root, dev, consoleSocket } = this.#init;
+    const fds = ownsConsole ? { root, dev, consoleSocket } : { root, consoleSocket };
+    this.#terminal = planTerminal(draft, fds, process.consoleSize, process.user?.uid ?? 0);
+    planHandOver(draft, this.#terminal, consoleSocket);
+  }
+
+  /** Whether the compiler must take the pty's master before init goes on: it cuts after `enter`. */
+  get offersTerminal(): boolean {
+    return this.#terminal !== undefined && this.draft.options.foregroundTerminal;
+  }
+
+  #readonlyDev(): void {
+    const mount = this.mounts.find(isReadonlyDev);
+    if (mount === undefined) return;
+    const { draft } = this;
+    const b = draft.builder;
+    b.section(mount.specPath, 'make /dev read-only', '/dev');
+    const { destination, root } = this.#init;
+    openInRoot(b, root, mount.destination, destination);
+    const attr = mountAttr(b, { set: MOUNT_ATTR_RDONLY });
+    const emptyPath = 0x1000;
+    b.call('mount_setattr', [destination, b.string(''), emptyPath, attr.pointer, attr.size]);
+    b.call('close', [destination]);
+  }
+
+  /** Whether HOME is to be looked up: `passwd` then precedes `become`. */
+  get needsHome(): boolean {
+    return needsHome(this.draft.config.process?.env);
+  }
+
+  /** Sends the head of the container's passwd, a regular file opened below the root. */
+  passwd(): void {
+    planReadPasswd(this.draft, this.#init.root, this.#init.scratch);
+  }
+
+  /** Init, from root to the user's program; `home` from passwd where env has none. */
+  become(
+    home: string | undefined,
+    startHooks: { hooks: readonly Hook[]; state: Uint8Array },
+  ): Program {
+    const { draft } = this;
+    const fds = this.#init;
+    const b = draft.builder;
+    const process = draft.config.process!;
+    const env = buildEnvironment(process.env, {
+      home,
+      listenFds: draft.options.listenFds,
+      notify: draft.options.notifyDir !== undefined,
+    });
+    if (this.#terminal !== undefined) planUseTerminal(draft, this.#terminal);
+    // The report's descriptor goes where nothing else is, before limits may forbid it.
+    const reportFd = 3 + draft.options.keepFds;
+    b.section('', 'keep the report descriptor', 'dup3');
+    b.call('dup3', [fds.report, reportFd + 1, O_CLOEXEC]);
+    planIdentity(draft, process);
+    const path = b.slot('program');
+    planLookup(b, process.args!, env, path);
+    b.section('', 'wait for start', 'exec.go');
+    sendMessage(b, 'CREATED');
+    b.call('close', [CTL]);
+    b.sum(ERR, reportFd + 1);
+    b.call('read', [fds.go, b.space(8), 1], { retry: true });
+    startHooks.hooks.forEach((hook, index) => {
+      const specPath = `hooks.startContainer[${index}]`;
+      planHook(draft, { hook, specPath, state: startHooks.state, defaultEnv: env });
+    });
+    planExec(draft, {
+      path,
+      args: process.args!,
+      env,
+      reportFd: reportFd + 1,
+      keepBelow: reportFd,
+    });
+    return draft.finish();
+  }
+}
+
+function nameArgument(b: Draft['builder'], name: string) {
+  return [b.string(name), new TextEncoder().encode(name).length];
+}
+
+/** PASSWD with what could be read: nothing when there is no such regular file. */
+export function planReadPasswd(draft: Draft, root: Slot, scratch: Slot): void {
+  const b = draft.builder;
+  b.section('process.env', 'read HOME from the passwd of the container', '/etc/passwd');
+  const buffer = b.space(PASSWD_BYTES);
+  const got = b.slot('passwd length');
+  const none = b.label();
+  const send = b.label();
+  // O_NONBLOCK: a FIFO in its place must not stop us (CVE-2024-9676).
+  const flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC;
+  b.sum(got, 0);
+  openInRoot(b, root, '/etc/passwd', scratch, { flags, onError: none });
+  b.call('read', [scratch, buffer, PASSWD_BYTES], { into: got, onError: none });
+  b.call('close', [scratch]);
+  b.jump(send);
+  b.place(none);
+  b.sum(got, 0);
+  b.place(send);
+  sendMessage(b, 'PASSWD', 0, { length: got });
+  b.call('write', [CTL, buffer, got]);
+}
