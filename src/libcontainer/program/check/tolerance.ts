@@ -1,0 +1,69 @@
+/**
+ * P7: an error that a program lets pass is one that the operation expects, call by call.
+ *
+ * A row names the errors that may be no failure and why; any other is a mistake of the planner: a
+ * tolerated EPERM of mount_setattr would be a container that runs without what it asked for.
+ */
+
+import { errnoName } from '../../linux/errno.ts';
+import { JUMP_ON_ERROR } from '../op.ts';
+import type { DecodedOp, Image } from '../print/image.ts';
+
+const TOLERABLE: Readonly<Record<string, readonly string[]>> = {
+  // Already there: what is there is verified afterwards, on its descriptor. EROFS: an existing
+  // directory of a read-only root; the openat2 that follows decides.
+  mkdirat: ['EEXIST', 'EROFS'],
+  mknodat: ['EEXIST', 'EPERM'],
+  symlinkat: ['EEXIST'],
+  // Optional things: a masked path, an image's passwd, a missing mount point.
+  openat: ['ENOENT', 'ENXIO', 'EACCES'],
+  openat2: ['ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES'],
+  statx: ['ENOENT', 'ENOTDIR', 'EACCES'],
+  faccessat2: ['ENOENT', 'ENOTDIR', 'EACCES'],
+  unlinkat: ['ENOENT'],
+  // cwd: root may be refused what the user may enter, tried again after the change of user.
+  chdir: ['EACCES', 'EPERM', 'ENOENT'],
+  // Not mounted any more; or in use, and then detached.
+  umount2: ['EINVAL', 'ENOENT', 'EBUSY'],
+  // A copied entry's owner without a mapping; ids of the user namespace.
+  fchownat: ['EINVAL', 'EPERM'],
+  fchown: ['EINVAL', 'EPERM'],
+  // setgroups(2) is denied in a user namespace that an unprivileged caller made.
+  setgroups: ['EPERM'],
+  // Kernels without the feature: MFD_EXEC, F_SEAL_EXEC (6.3), FSCONFIG_SET_FD for layers (6.13).
+  memfd_create: ['EINVAL'],
+  fcntl: ['EINVAL', 'EBADF'],
+  fsconfig: ['EINVAL'],
+  // Capabilities above the last one; SIGKILL and SIGSTOP have no disposition.
+  prctl: ['EINVAL'],
+  rt_sigaction: ['EINVAL'],
+  keyctl: ['ENOSYS', 'EACCES'],
+  // The other side is gone, or there is nothing yet.
+  close: ['EBADF'],
+  read: ['EAGAIN', 'EINTR', 'EIO', 'EPIPE', 'ENODATA', 'ENOMSG'],
+  write: ['EPIPE', 'EAGAIN'],
+  ppoll: ['EINTR'],
+  kill: ['ESRCH'],
+  pidfd_send_signal: ['ESRCH'],
+  wait4: ['ECHILD', 'EINTR'],
+  waitid: ['ECHILD', 'EINTR'],
+  setsid: ['EPERM'],
+  setpgid: ['EPERM', 'ESRCH', 'EACCES'],
+  ioctl: ['ENOTTY', 'EIO', 'EPERM'],
+};
+
+/** Calls whose every error is looked into where it jumps to: it is told, or another way is tried. */
+const MAY_CATCH_ALL = new Set(['execve', 'execveat', 'statx', 'faccessat2', 'read', 'fsconfig']);
+
+export function toleranceProblems(image: Image, add: (op: DecodedOp, text: string) => void): void {
+  for (const op of image.ops) {
+    const name = image.syscall(op.nr);
+    if (name === undefined) continue;
+    for (const errno of op.tolerated) {
+      const text = errnoName(errno) ?? String(errno);
+      if (!(TOLERABLE[name] ?? []).includes(text)) add(op, `P7: ${name} tolerates ${text}`);
+    }
+    const catchesAll = (op.flags & JUMP_ON_ERROR) !== 0 && op.tolerated.length === 0;
+    if (catchesAll && !MAY_CATCH_ALL.has(name)) add(op, `P7: ${name} tolerates every error`);
+  }
+}
