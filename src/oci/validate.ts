@@ -58,28 +58,6 @@ export interface Validated<Document> {
   readonly debug: readonly string[];
 }
 
-/** In this order they are told; each looks at one part and may rely on the schema alone. */
-const CHECKS: readonly ((subject: Subject) => void)[] = [
-  checkVersion,
-  checkSpelling,
-  checkRoot,
-  checkProgram,
-  checkNamespaces,
-  checkNames,
-  checkIdMappings,
-  checkTimeOffsets,
-  checkMounts,
-  checkHooks,
-  checkAnnotations,
-  checkDevices,
-  checkCgroupsPath,
-  checkSysctl,
-  checkHiddenPaths,
-  checkPersonality,
-  notePlatforms,
-  checkSupport,
-];
-
 export function validateConfig(value: unknown): Validated<ValidConfig> {
   const findings = noFindings();
   const config = schemaChecked(value, findings, {
@@ -89,7 +67,7 @@ export function validateConfig(value: unknown): Validated<ValidConfig> {
   }) as Config;
   const linux = config.linux ?? {};
   const subject: Subject = { config, linux, findings };
-  for (const check of CHECKS) check(subject);
+  checkFields(subject);
   throwProblems(findings);
   const valid = config.linux === undefined ? { ...config, linux } : config;
   return { config: valid as ValidConfig, warnings: findings.warnings, debug: findings.debug };
@@ -105,6 +83,32 @@ export function validateProcess(value: unknown, specPath: string): Validated<Val
   throwProblems(findings);
   const { warnings, debug } = findings;
   return { config: process as ValidProcess, warnings, debug };
+}
+
+/**
+ * In this order problems are told; each check looks at one part and relies on the schema alone. A
+ * part that is absent is not even looked at: the first call of a function costs 10 µs.
+ */
+function checkFields(subject: Subject): void {
+  const { config, linux } = subject;
+  checkVersion(subject);
+  checkSpelling(subject);
+  checkRoot(subject);
+  checkProgram(subject);
+  if (linux.namespaces !== undefined) checkNamespaces(subject);
+  if (config.hostname || config.domainname) checkNames(subject);
+  checkIdMappings(subject);
+  if (linux.timeOffsets !== undefined) checkTimeOffsets(subject);
+  if (config.mounts !== undefined) checkMounts(subject);
+  if (config.hooks !== undefined) checkHooks(subject);
+  if (config.annotations !== undefined) checkAnnotations(subject);
+  if (linux.devices !== undefined) checkDevices(subject);
+  if (linux.cgroupsPath !== undefined) checkCgroupsPath(subject);
+  if (linux.sysctl !== undefined) checkSysctl(subject);
+  checkHiddenPaths(subject);
+  if (linux.personality !== undefined) checkPersonality(subject);
+  notePlatforms(subject);
+  checkSupport(subject);
 }
 
 function checkProgram({ config, findings }: Subject): void {

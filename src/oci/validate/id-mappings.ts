@@ -24,7 +24,7 @@ export function checkIdMappings(subject: Subject): void {
     } else if (path !== undefined && path !== '' && extents.length > 0) {
       findings.warnings.push(`${at}: the user namespace ${path} has its own mappings already`);
     }
-    checkExtents(findings, at, extents);
+    if (extents.length > 0) checkExtents(findings, at, extents);
   }
 }
 

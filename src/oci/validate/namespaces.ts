@@ -33,7 +33,7 @@ export function checkNames(subject: Subject): void {
         hint: 'add {"type": "uts"} to linux.namespaces',
       });
     }
-    if (Buffer.byteLength(name) > UTS_NAME_MAX) {
+    if (name.length * 4 > UTS_NAME_MAX && Buffer.byteLength(name) > UTS_NAME_MAX) {
       problem(findings, field, `must have ${UTS_NAME_MAX} bytes or less`);
     }
   }

@@ -17,13 +17,13 @@ export const PROCESS_EMPTY = 'process property must not be empty';
 export function checkProcess(process: Process, at: string, findings: Findings): void {
   checkProgram(process, at, findings);
   checkUser(process, at, findings);
-  checkConsole(process, at, findings);
-  checkRlimits(process, at, findings);
-  warnCapabilities(process, at, findings);
-  checkOomScore(process, at, findings);
-  checkScheduler(process, at, findings);
-  checkIoPriority(process, at, findings);
-  checkAffinity(process, at, findings);
+  if (process.consoleSize !== undefined) checkConsole(process, at, findings);
+  if (process.rlimits !== undefined) checkRlimits(process, at, findings);
+  if (process.capabilities !== undefined) warnCapabilities(process, at, findings);
+  if (process.oomScoreAdj !== undefined) checkOomScore(process, at, findings);
+  if (process.scheduler !== undefined) checkScheduler(process, at, findings);
+  if (process.ioPriority !== undefined) checkIoPriority(process, at, findings);
+  if (process.execCPUAffinity !== undefined) checkAffinity(process, at, findings);
 }
 
 /** What a process may ask for and does not get yet; after everything that is wrong for good. */
