@@ -238,6 +238,15 @@ export function reapPidfd(pidfd: number): ExitReport | undefined {
   return waitFor(P_PIDFD, pidfd, 0);
 }
 
+/** The exit code by which a shell, and runc, tell it on. */
+export function exitCodeOf(report: ExitReport | undefined): number {
+  if (report === undefined) {
+    const reason = 'reaped by another process';
+    throw new RuncellError({ code: 'internal', operation: 'waitid', reason });
+  }
+  return report.signal === undefined ? report.exited! : 128 + report.signal;
+}
+
 export function describeExit(report: ExitReport | undefined): string {
   if (report === undefined) return 'exit status unknown';
   if (report.signal !== undefined) return `killed by signal ${report.signal}`;
