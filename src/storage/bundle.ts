@@ -12,7 +12,6 @@ import {
   lstatSync,
   mkdirSync,
   readdirSync,
-  readFileSync,
   realpathSync,
   rmdirSync,
   statSync,
@@ -27,7 +26,8 @@ import {
   prepareRoot,
   stateDirOf,
 } from '../libcontainer/store/state-dir.ts';
-import { parseJson, stringifyJson } from '../oci/json.ts';
+import { loadBundle } from '../oci/bundle.ts';
+import { stringifyJson } from '../oci/json.ts';
 import { containerConfig } from './container-config.ts';
 import { prepareImage, removeImage, undone } from './image.ts';
 import { findImage } from './image-source.ts';
@@ -142,18 +142,19 @@ function pulledImage(layout: Layout, id: string, realRootfs: string): string | u
 
 /** A configuration that is there is used as it is; it must mean the same directory. */
 function checkRootPath(bundle: string, rootfs: string, realRootfs: string): void {
-  const source = `${bundle}/${CONFIG}`;
-  const config = parseJson(readFileSync(source), { source }) as Config | null;
-  const path = config?.root?.path;
-  if (typeof path === 'string') {
-    const absolute = path.startsWith('/') ? path : `${bundle}/${path}`;
-    if (existsSync(absolute) && realpathSync.native(absolute) === realRootfs) return;
+  let configured: string | undefined;
+  try {
+    configured = loadBundle(bundle).rootfsPath;
+    if (realpathSync.native(configured) === realRootfs) return;
+  } catch (thrown) {
+    if (!(thrown instanceof RuncellError) || thrown.code !== 'config.rootfs') throw thrown;
+    configured = thrown.fields.target;
   }
   throw new RuncellError({
     code: 'config.rootfs',
     specPath: 'root.path',
-    target: String(path),
-    reason: `${source} names another directory than --rootfs ${rootfs}`,
+    target: configured,
+    reason: `${bundle}/${CONFIG} names another directory than --rootfs ${rootfs}`,
     hint: 'leave one of the two out',
   });
 }
