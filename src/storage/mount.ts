@@ -184,6 +184,7 @@ function planFilesystem(
   }
   b.call('fsconfig', [fs, FSCONFIG_CMD_CREATE, 0, 0, 0]);
   b.call('fsmount', [fs, FSMOUNT_CLOEXEC, options.set], { into: at.tree });
+  b.trap(undefined); // the context has nothing to say about what follows
 }
 
 function planAttributes(b: ProgramBuilder, mount: HostMount, tree: Slot): void {

@@ -82,6 +82,7 @@ export function planOverlay(b: ProgramBuilder, overlay: Overlay): Program {
   setString(b, fs, 'index', 'off');
   b.call('fsconfig', [fs, FSCONFIG_CMD_CREATE, 0, 0, 0]);
   b.call('fsmount', [fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV], { into: mount });
+  b.trap(undefined); // the context has nothing to say about what follows
   attachPrivately(b, mount, mountPoint);
   planDone(b);
   planFailure(b, failed, fs);

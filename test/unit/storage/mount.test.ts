@@ -2,7 +2,14 @@
 
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { mountStorage, umountStorage } from '../../../src/storage/mount.ts';
+import { checkProgram } from '../../../src/libcontainer/program/check.ts';
+import { hostBuilder } from '../../../src/storage/host-program.ts';
+import {
+  mountStorage,
+  planHostMount,
+  resolveMount,
+  umountStorage,
+} from '../../../src/storage/mount.ts';
 import { Fixture } from './fixture.ts';
 
 function newTarget(fixture: Fixture): string {
@@ -19,6 +26,15 @@ function mountLine(fixture: Fixture, target: string): string {
   if (line === undefined) throw new Error(`nothing on ${target}: ${fixture.mounts()}`);
   return line.split(' ').slice(5).join(' ');
 }
+
+test.each([
+  [['ro', 'private']],
+  [['rbind', 'rro', 'rslave']],
+  [['type=tmpfs', 'ro', 'sync', 'size=1m', 'shared']],
+])('the program passes the static checks [%j]', (options) => {
+  const mount = resolveMount({ source: '/a', target: '/b', options }, '/');
+  expect(checkProgram(planHostMount(hostBuilder(), mount))).toEqual([]);
+});
 
 test('mountStorage binds a directory unless told otherwise, umountStorage takes it away', () => {
   using fixture = new Fixture();

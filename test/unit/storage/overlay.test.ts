@@ -2,6 +2,7 @@
 
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import { checkProgram } from '../../../src/libcontainer/program/check.ts';
 import { printProgram } from '../../../src/libcontainer/program/print.ts';
 import { hostBuilder } from '../../../src/storage/host-program.ts';
 import { mountOverlay, planOverlay, planUnmount, unmountAt } from '../../../src/storage/overlay.ts';
@@ -12,6 +13,17 @@ const overlay = { imageDirectory: '/srv/a:b,c', containerDirectory: '/run/contai
 function lines(text: string, syscall: string): string[] {
   return text.split('\n').filter((line) => line.includes(`${syscall}(`));
 }
+
+test.each([
+  ['overlay by descriptor', () => planOverlay(hostBuilder(), overlay)],
+  ['overlay by name', () => planOverlay(hostBuilder(), { ...overlay, byName: true })],
+  [
+    'unmount',
+    () => planUnmount(hostBuilder(), { parent: '/srv', name: 'x', detachWhenBusy: true }),
+  ],
+])('the program passes the static checks [%s]', (_, plan) => {
+  expect(checkProgram(plan())).toEqual([]);
+});
 
 test('planOverlay gives layers by descriptor, with the names as the way for older kernels', () => {
   const text = printProgram(planOverlay(hostBuilder(), overlay));
