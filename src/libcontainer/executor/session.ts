@@ -37,7 +37,7 @@ export interface ExecutorSession {
   close(): void;
 }
 
-const READ_SIZE = 65536;
+const READ_SIZE = 16384;
 /** How long an executor that closed its socket may take to be waitable. */
 const REAP_MS = 1000;
 

@@ -57,19 +57,34 @@ function baseDirectory(): string {
   return typeof __dirname === 'string' ? __dirname : import.meta.dirname;
 }
 
-/** npm puts the package beside ours, or hoists it any number of node_modules further up. */
+/**
+ * npm puts the package into our own node_modules or, where we are installed ourselves, hoists it to
+ * the node_modules that we are in. Nowhere else is looked: further up, others might write.
+ */
 function findAddon(base: string): string {
   const file = `@koromix/koffi-linux-${process.arch}/linux_${process.arch}/koffi.node`;
-  for (let directory = base; directory !== ''; ) {
-    const candidate = `${directory}/node_modules/${file}`;
-    if (existsSync(candidate)) return candidate;
-    directory = directory.slice(0, directory.lastIndexOf('/'));
-  }
+  const tree = treeOf(base);
+  const own = `${tree}/node_modules/${file}`;
+  if (existsSync(own)) return own;
+  const around = parentOf(tree);
+  const hoisted = `${around}/${file}`;
+  if (around.endsWith('/node_modules') && existsSync(hoisted)) return hoisted;
   throw new RuncellError({
     code: 'internal',
     operation: 'find',
-    target: file,
-    reason: `no node_modules above ${base} has it`,
+    target: own,
+    reason: 'not installed',
     hint: 'install again with optional dependencies',
   });
+}
+
+/** The directory of our package.json: one above the bundle, three above this file and test bundles. */
+function treeOf(base: string): string {
+  const source =
+    base.endsWith('/src/libcontainer/native') || base.includes('/node_modules/.cache/');
+  return source ? parentOf(parentOf(parentOf(base))) : parentOf(base);
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, path.lastIndexOf('/'));
 }
