@@ -6,7 +6,7 @@
  * The test process is the subreaper of its containers, like an engine's shim.
  */
 
-import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { type ChildProcess, type SpawnOptions, spawn, spawnSync } from 'node:child_process';
 import {
   closeSync,
   existsSync,
@@ -21,7 +21,7 @@ import {
 } from 'node:fs';
 import { type Census, leaksSince, takeCensus } from './census.ts';
 import { eventually, sleep } from './eventually.ts';
-import { cgroupsNamed, descendants, isAlive } from './proc.ts';
+import { cgroupsNamed, descendants, hostMounts, isAlive } from './proc.ts';
 import { adopt, reapOrphans, startReaping, stopReaping } from './reaper.ts';
 import { makeRootfs } from './rootfs.ts';
 import { isRuncell, runtime } from './runtime.ts';
@@ -290,11 +290,10 @@ export class Box {
       if (isAlive(stat.pid)) process.kill(stat.pid, 'SIGKILL');
     }
     for (const cgroup of cgroupsNamed(this.tag).reverse()) removeCgroup(cgroup);
-    try {
-      rmSync(this.dir, { recursive: true, force: true });
-    } catch {
-      // A mount that the runtime leaked is inside; the census has named it.
-    }
+    // Never remove through a leaked mount: what is behind it may be the host.
+    const mounted = () => hostMounts().filter(({ target }) => target.startsWith(`${this.dir}/`));
+    for (const { target } of mounted().reverse()) spawnSync('umount', ['--lazy', target]);
+    if (mounted().length === 0) rmSync(this.dir, { recursive: true, force: true });
   }
 }
 
