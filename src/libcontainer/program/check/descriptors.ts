@@ -103,7 +103,10 @@ function after(image: Image, facts: Facts, op: DecodedOp, edge: Edge): Facts {
   if (name === 'close' && op.args[0]!.loaded) {
     return new Map(facts).set(String(op.args[0]!.value), 'closed');
   }
-  if (name === 'close_range') return op.args[0]!.loaded ? facts : new Map(facts).set(SWEPT, 'yes');
+  if (name === 'close_range') {
+    const toTheEnd = BigInt.asUintN(32, op.args[1]!.value) === 0xffffffffn;
+    return toTheEnd ? new Map(facts).set(SWEPT, 'yes') : facts;
+  }
   if (op.result === 0n) return facts;
   const next = new Map(facts);
   next.delete(key);

@@ -117,8 +117,10 @@ function pathProblem(image: Image, op: DecodedOp, operand: Operand): string | un
   const word = op.args[operand.position]!;
   const path = text(image, word);
   if (path === undefined) {
-    // The lookup in PATH leaves the address of the string it found in a slot.
-    return name === 'execve' && word.loaded ? undefined : `P1: ${name} of a path not known here`;
+    // The lookup in PATH leaves the address of the string it found in a slot: it is executed, or
+    // its head is read to tell why not.
+    const isProgram = word.loaded && (name === 'execve' || (name === 'openat' && isInside));
+    return isProgram ? undefined : `P1: ${name} of a path not known here`;
   }
   if (THROUGH_DESCRIPTORS.test(path)) return `P3: ${name} through ${path}`;
   if (path === '') return isEmptyAllowed(op, operand) ? undefined : `P1: ${name} of ''`;

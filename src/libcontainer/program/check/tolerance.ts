@@ -6,6 +6,7 @@
  */
 
 import { errnoName } from '../../linux/errno.ts';
+import { O_CREAT, O_PATH, O_RDWR, O_WRONLY } from '../../linux/fcntl.ts';
 import { JUMP_ON_ERROR } from '../op.ts';
 import type { DecodedOp, Image } from '../print/image.ts';
 
@@ -43,7 +44,8 @@ const TOLERABLE: Readonly<Record<string, readonly string[]>> = {
   read: ['EAGAIN', 'EINTR', 'EIO', 'EPIPE', 'ENODATA', 'ENOMSG'],
   write: ['EPIPE', 'EAGAIN'],
   ppoll: ['EINTR'],
-  kill: ['ESRCH'],
+  // A group may hold a program that changed its user.
+  kill: ['ESRCH', 'EPERM'],
   pidfd_send_signal: ['ESRCH'],
   wait4: ['ECHILD', 'EINTR'],
   waitid: ['ECHILD', 'EINTR'],
@@ -52,8 +54,11 @@ const TOLERABLE: Readonly<Record<string, readonly string[]>> = {
   ioctl: ['ENOTTY', 'EIO', 'EPERM'],
 };
 
-/** Calls whose every error is looked into where it jumps to: it is told, or another way is tried. */
-const MAY_CATCH_ALL = new Set(['execve', 'execveat', 'statx', 'faccessat2', 'read', 'fsconfig']);
+/**
+ * Calls that may jump on whatever error: what they fail to do is told or done otherwise, and nothing
+ * of the container depends on it. Opening counts when it is for reading only, never for a mount.
+ */
+const MAY_CATCH_ALL = new Set(['execve', 'execveat', 'statx', 'faccessat2', 'read', 'pread64']);
 
 export function toleranceProblems(image: Image, add: (op: DecodedOp, text: string) => void): void {
   for (const op of image.ops) {
@@ -64,6 +69,17 @@ export function toleranceProblems(image: Image, add: (op: DecodedOp, text: strin
       if (!(TOLERABLE[name] ?? []).includes(text)) add(op, `P7: ${name} tolerates ${text}`);
     }
     const catchesAll = (op.flags & JUMP_ON_ERROR) !== 0 && op.tolerated.length === 0;
-    if (catchesAll && !MAY_CATCH_ALL.has(name)) add(op, `P7: ${name} tolerates every error`);
+    if (catchesAll && !MAY_CATCH_ALL.has(name) && !isInformative(image, op, name)) {
+      add(op, `P7: ${name} tolerates every error`);
+    }
   }
+}
+
+/** Reading a file to tell what is in it, or a last word before the process ends anyway. */
+function isInformative(image: Image, op: DecodedOp, name: string): boolean {
+  if (image.syscall(image.ops[op.target]!.nr) === 'exit_group') return true;
+  const changes = BigInt(O_WRONLY | O_RDWR | O_CREAT | O_PATH);
+  if (name === 'openat') return (op.args[2]!.value & changes) === 0n;
+  if (name === 'openat2') return ((image.read(op.args[2]!.value, 8) ?? changes) & changes) === 0n;
+  return false;
 }

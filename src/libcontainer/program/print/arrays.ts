@@ -98,9 +98,10 @@ export function pollFds(address: bigint, call: Call, position: number): string {
     const events = call.image.read(at + 4n, 2);
     const fd = call.image.read(at, 4);
     if (events === undefined || fd === undefined) return `&${call.places.whole(at)}`;
-    // A descriptor stored here overwrites `events`, which is then stored behind it.
-    const shownFd = call.image.stored.has(at) ? '<stored>' : String(BigInt.asIntN(32, fd));
-    const shownEvents = call.image.stored.has(at + 4n) ? '<stored>' : flagSet(events, FLAGS.poll);
+    // A result is 64 bits: stored into fd it is the events as well.
+    if (call.image.stored.has(at)) return '{<stored>}';
+    const shownFd = String(BigInt.asIntN(32, fd));
+    const shownEvents = flagSet(events, FLAGS.poll);
     return `{${shownFd}, ${shownEvents}}`;
   });
   return `[${shown.join(', ')}]`;

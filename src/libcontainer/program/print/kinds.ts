@@ -9,7 +9,7 @@
 import { AT_FDCWD } from '../../linux/fcntl.ts';
 import { IOPRIO_CLASS_SHIFT } from '../../linux/sched.ts';
 import { S_IFMT } from '../../linux/stat.ts';
-import { SIGNAL_EXIT } from '../op.ts';
+import { MESSAGE_SIZE, SIGNAL_EXIT } from '../op.ts';
 import {
   capabilityHeader,
   capabilitySets,
@@ -60,7 +60,7 @@ const SIMPLE = {
   },
   signal: (value) => signalName(Number(BigInt.asUintN(32, value))),
   signalMask: (value) => signalMask(value),
-  device: (value) => `makedev(${(value >> 8n) & 0xfffn}, ${minorOf(value)})`,
+  device: (value) => (value === 0n ? '0' : `makedev(${(value >> 8n) & 0xfffn}, ${minorOf(value)})`),
   nodeMode: (value) => {
     const type = enumName(value & BigInt(S_IFMT), ENUMS.fileType);
     const mode = value & ~BigInt(S_IFMT);
@@ -198,24 +198,39 @@ function bytes(address: bigint, call: Call, position: number): string {
   if (!checkPlace(address, size, call)) return hex(address);
   if (call.image.region(address) === 'page') return `&${call.places.whole(address)}`;
   const words = storedWords(address, size, call);
-  return words ?? quote(call.image.bytes(address, size)!, call.options.whole === true);
+  return words ?? content(address, size, call);
 }
 
 /** A message of the program (docs/program.md) or other words that results were stored into. */
 function storedWords(address: bigint, size: number, call: Call): string | undefined {
-  const places = Array.from({ length: Math.floor(size / 8) }, (_, i) => address + BigInt(8 * i));
-  const fields = ['.tag', '.a', '.b', '.length'];
-  const isMessage = call.args[0]?.loaded === true && call.places.name(call.args[0].value) === 'ctl';
-  if (!(isMessage && size === 32) && !places.some((at) => call.image.stored.has(at))) return;
-  call.places.register(address, size, isMessage ? 'message' : call.name);
+  const isMessage = size >= MESSAGE_SIZE && isChannel(call.args[0], call);
+  const words = isMessage ? MESSAGE_SIZE / 8 : Math.floor(size / 8);
+  const places = Array.from({ length: words }, (_, i) => address + BigInt(8 * i));
+  if (!isMessage && !places.some((at) => call.image.stored.has(at))) return undefined;
+  call.places.register(address, 8 * words, isMessage ? 'message' : call.name);
   const shown = places.map((at, i) => {
-    call.places.field(address, 8 * i, isMessage && i < 4 ? fields[i]! : `[${i}]`);
+    const name = isMessage ? MESSAGE_FIELDS[i]! : `[${i}]`;
+    call.places.field(address, 8 * i, isMessage ? `.${name}` : name);
     const value = call.image.stored.has(at) ? '<stored>' : number(call.image.read(at, 8)!);
-    return isMessage && i < 4 ? `${fields[i]!.slice(1)}=${value}` : value;
+    return isMessage ? `${name}=${value}` : value;
   });
-  const rest = size % 8;
-  const tail = call.image.bytes(address + BigInt(size - rest), rest)!;
-  return `{${shown.join(', ')}${rest === 0 ? '' : `, ${quote(tail, true)}`}}`;
+  const rest = address + BigInt(8 * words);
+  if (size === 8 * words) return `{${shown.join(', ')}}`;
+  return `{${shown.join(', ')}} + ${content(rest, size - 8 * words, call)}`;
+}
+
+const MESSAGE_FIELDS = ['tag', 'a', 'b', 'length'];
+
+/** Whether messages go there: the compiler's end of ctl, or of err. */
+function isChannel(word: Word | undefined, call: Call): boolean {
+  if (word?.loaded !== true) return false;
+  const name = call.places.name(word.value);
+  return name === 'ctl' || name === 'err';
+}
+
+function content(address: bigint, size: number, call: Call): string {
+  if (call.places.isFilled(address)) return `&${call.places.whole(address)}`;
+  return quote(call.image.bytes(address, size)!, call.options.whole === true);
 }
 
 /** Memory that the kernel fills; the size may only be known when the op runs. */

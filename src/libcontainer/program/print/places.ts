@@ -65,6 +65,16 @@ export class Places {
     return this.#ranges.get(address)?.filled === true;
   }
 
+  /** Whether the address is in a struct or buffer, or a word that is stored to. */
+  isNamed(address: bigint): boolean {
+    return this.#rangeOf(address) !== undefined || this.#image.stored.has(address);
+  }
+
+  /** Whether the address lies anywhere in memory that the kernel fills. */
+  isInFilled(address: bigint): boolean {
+    return this.#rangeOf(address)?.filled === true;
+  }
+
   /** The name of the struct or buffer at `address`; of the word where none begins there. */
   whole(address: bigint): string {
     const range = this.#ranges.get(address);

@@ -19,6 +19,7 @@ import { formatArgument } from './kinds.ts';
 import { ENUMS, enumName, hex, number } from './names.ts';
 import { Places } from './places.ts';
 import { type AnySyscall, signatureOf } from './signatures.ts';
+import { quote } from './text.ts';
 
 export class Renderer {
   readonly image: Image;
@@ -57,6 +58,7 @@ export class Renderer {
   #text(op: DecodedOp): string {
     if (op.nr === END) return 'end';
     if (op.nr === SUM) return this.#sum(op);
+    if (op.nr === CMP && this.#alwaysFails(op)) return this.#negation(op);
     if (op.nr === CMP) return this.#check(op) + this.#result(op) + this.#outcomes(op);
     return this.#call(op) + this.#result(op) + this.#outcomes(op);
   }
@@ -113,6 +115,21 @@ export class Renderer {
     return `check ${this.#comparison(at.loaded ? `*${place}` : place, mask, expected)} else ${reason}`;
   }
 
+  /** A check of a constant that cannot hold: its result is always the negated fourth operand. */
+  #alwaysFails(op: DecodedOp): boolean {
+    const [at, mask, expected] = op.args as [Word, Word, Word];
+    const isFixed = !at.loaded && !mask.loaded && !expected.loaded;
+    const value = this.image.read(at.value, 8);
+    if (!isFixed || value === undefined || this.image.stored.has(at.value)) return false;
+    return !this.#places.isInFilled(at.value) && (value & mask.value) !== expected.value;
+  }
+
+  #negation(op: DecodedOp): string {
+    const goesOn = op.target === op.index + 1 ? '' : this.#outcomes(op);
+    const place = op.result === 0n ? 'nowhere' : this.#places.name(op.result);
+    return `store ${place} = -${this.#word(op.args[3]!)}${goesOn}`;
+  }
+
   /** `statx.mode & S_IFMT == S_IFCHR`, `statx.rdev == 1:3`, `statfs.type == PROC_SUPER_MAGIC`. */
   #comparison(place: string, mask: Word, expected: Word): string {
     const isWhole = !mask.loaded && mask.value === 0xffffffffffffffffn;
@@ -162,9 +179,11 @@ export class Renderer {
   #word(word: Word): string {
     if (word.loaded) return this.#places.name(word.value);
     const region = this.image.region(word.value);
-    return region === 'data' || region === 'page'
-      ? `&${this.#places.name(word.value)}`
-      : number(word.value);
+    if (region === 'page') return `&${this.#places.name(word.value)}`;
+    if (region !== 'data') return number(word.value);
+    const text = this.#places.isNamed(word.value) ? undefined : this.image.string(word.value);
+    if (text === undefined || text.length === 0) return `&${this.#places.name(word.value)}`;
+    return quote(text, this.#options.whole === true);
   }
 
   #problem(op: DecodedOp, text: string): void {

@@ -87,7 +87,7 @@ export const STRUCTS = {
     fields: [
       always(u64('handler', 0, 'handler')),
       u64('flags', 8, 'flags:sigaction'),
-      u64('restorer', 16, 'address'),
+      u64('restorer', 16, 'handler'),
       u64('mask', 24, 'signalMask'),
     ],
   },
