@@ -10,16 +10,22 @@ import { checkId, checkRoot, layoutOf } from '../libcontainer/store/state-dir.ts
 import { removeImage } from './image.ts';
 import { refuseWhileRunning } from './in-use.ts';
 import { LAYER } from './layout.ts';
+import { clearDeadLock } from './lock-holder.ts';
 
 export function cleanupImage(context: Context, request: { readonly containerId: string }): void {
   const id = request.containerId;
   checkId(id);
   const directory = `${layoutOf(context.root).containers}/${id}`;
-  const there = checkRoot(context.root) && lstatSync(directory, { throwIfNoEntry: false });
-  if (there === false || there?.isDirectory() !== true) {
+  const rooted = checkRoot(context.root);
+  if (rooted) clearDeadLock(context.root);
+  if (!rooted || !isDirectory(directory)) {
     const reason = 'has no image';
     throw new RuncellError({ code: 'state.missing', operation: 'container', target: id, reason });
   }
   refuseWhileRunning(context.root, id, `${directory}/${LAYER.rootfs}`);
   removeImage(context, directory);
+}
+
+function isDirectory(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }

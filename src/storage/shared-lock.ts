@@ -10,16 +10,12 @@
  * another machine on a shared disk, the heartbeat decides.
  */
 
-import { readFileSync, rmdirSync, rmSync } from 'node:fs';
 import { lockSync } from 'proper-lockfile';
 import { RuncellError } from '../error.ts';
 import { monotonicMs, sleepMs } from '../libcontainer/native/libc.ts';
 import { lockContainer } from '../libcontainer/store/lock.ts';
-import { isSameProcess, readBootId, readProcStat } from '../libcontainer/store/process.ts';
-import { writeWhole } from './record.ts';
+import { forgetHolder, LOCK, loadHolder, noteHolder, releaseDead } from './lock-holder.ts';
 
-const LOCK = 'storage.lock';
-const HOLDER = 'storage.holder';
 /** proper-lockfile's own measure of a holder whose heart stopped; it beats at half of it. */
 const STALE_MS = 10_000;
 const PAUSE_MS = 20;
@@ -45,8 +41,11 @@ export async function withSharedLock<T>(
     if (compromised !== undefined) throw lost(root, compromised);
     return result;
   } finally {
-    rmSync(`${root}/${HOLDER}`, { force: true });
-    if (compromised === undefined) release();
+    using _critical = lockContainer(root);
+    if (compromised === undefined) {
+      forgetHolder(root);
+      release();
+    }
   }
 }
 
@@ -54,7 +53,7 @@ function take(root: string, deadline: number, onCompromised: (error: Error) => v
   for (;;) {
     {
       using _critical = lockContainer(root);
-      const release = mayTry(root) ? tryLock(root, onCompromised) : undefined;
+      const release = releaseDead(root) ? tryLock(root, onCompromised) : undefined;
       if (release !== undefined) {
         noteHolder(root);
         return release;
@@ -77,39 +76,6 @@ function tryLock(root: string, onCompromised: (error: Error) => void): (() => vo
     if ((thrown as NodeJS.ErrnoException).code === 'ELOCKED') return undefined;
     throw thrown;
   }
-}
-
-interface Holder {
-  readonly pid: number;
-  readonly startTicks: number;
-  readonly bootId: string;
-}
-
-function noteHolder(root: string): void {
-  const startTicks = readProcStat(process.pid)?.startTicks ?? 0;
-  const holder: Holder = { pid: process.pid, startTicks, bootId: readBootId() };
-  writeWhole(root, HOLDER, JSON.stringify(holder));
-}
-
-function loadHolder(root: string): Holder | undefined {
-  try {
-    return JSON.parse(readFileSync(`${root}/${HOLDER}`, 'utf8')) as Holder;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Whether the lock is free or its fate is the heartbeat's; a dead holder's is removed. */
-function mayTry(root: string): boolean {
-  const holder = loadHolder(root);
-  if (holder !== undefined && holder.bootId !== readBootId()) return true;
-  if (holder !== undefined && isSameProcess(holder)) return false;
-  try {
-    rmdirSync(`${root}/${LOCK}`);
-  } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') throw thrown;
-  }
-  return true;
 }
 
 function busy(root: string): RuncellError {

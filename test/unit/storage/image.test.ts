@@ -321,3 +321,14 @@ test('pullImage is not held up by a holder of the storage lock that was killed',
   await pull(fixture);
   expect(performance.now() - begun).toBeLessThan(2000);
 });
+
+test('cleanupImage clears the lock of a pull that was killed', () => {
+  using fixture = new Fixture();
+  const { root } = prepareRoot(fixture.context.root, { explicit: true });
+  const before = readdirSync(root);
+  mkdirSync(`${root}/storage.lock`);
+  const identity = { pid: 1, startTicks: 123456789, bootId: readBootId() };
+  writeFileSync(`${root}/storage.holder`, JSON.stringify(identity));
+  expect(() => cleanup(fixture)).toThrow('has no image');
+  expect(readdirSync(root)).toEqual(before);
+});
