@@ -1,0 +1,572 @@
+/** Rules of mounts, namespaces and the rest of the Linux part: a change, and its problems. */
+
+import { describe, expect, test } from 'vitest';
+import { sysctlSteps } from '../../../src/oci/validate/sysctl.ts';
+import { validateConfig } from '../../../src/oci/validate.ts';
+import { changed, errorOf, type Loose, problemsOf } from './helpers.ts';
+
+type Row = [title: string, change: (config: Loose) => void, problems: string[]];
+
+const DOCUMENT: Row[] = [
+  ['an older version', (c) => (c.ociVersion = '1.0.2-dev'), []],
+  ['a patch of the version', (c) => (c.ociVersion = '1.3.9+build.1'), []],
+  [
+    'a newer version',
+    (c) => (c.ociVersion = '1.4.0-rc.1'),
+    ['ociVersion: is newer than 1.3, the newest known'],
+  ],
+  [
+    'another major version',
+    (c) => (c.ociVersion = '0.5.0-dev'),
+    ['ociVersion: only major version 1 is known'],
+  ],
+  [
+    'no version number',
+    (c) => (c.ociVersion = '1.3'),
+    ['ociVersion: must be a version in SemVer form, as 1.3.0'],
+  ],
+  ['no root', (c) => delete c.root, ['root: is required']],
+  ['an empty root', (c) => (c.root.path = ''), ['root.path: must not be empty']],
+  ['annotations', (c) => (c.annotations = { a: '', 'b.c': 'x' }), []],
+  [
+    'an annotation without a key',
+    (c) => (c.annotations = { '': 'x' }),
+    ['annotations: keys must not be empty'],
+  ],
+  ['another spelling of root', (c) => (c.Root = c.root), ['Root: is spelt root']],
+  [
+    'another spelling of readonly',
+    (c) => (c.root.readOnly = false),
+    ['root.readOnly: is spelt readonly'],
+  ],
+  [
+    'another spelling in a mount',
+    (c) => (c.mounts[2].Options = ['ro']),
+    ['mounts[2].Options: is spelt options'],
+  ],
+  [
+    'another spelling of a hook',
+    (c) => (c.hooks = { postStop: [] }),
+    ['hooks.postStop: is spelt poststop'],
+  ],
+  [
+    'extensions',
+    (c) => Object.assign(c, { 'x-vendor': 1 }, { linux: { ...c.linux, extra: 1 } }),
+    [],
+  ],
+];
+
+const withoutNamespace = (type: string) => (c: Loose) => {
+  c.linux.namespaces = c.linux.namespaces.filter((n: Loose) => n.type !== type);
+};
+const joined = (type: string, path: string) => (c: Loose) => {
+  withoutNamespace(type)(c);
+  c.linux.namespaces.push({ type, path });
+};
+const both =
+  (...changes: ((c: Loose) => void)[]) =>
+  (c: Loose) => {
+    for (const change of changes) change(c);
+  };
+
+const NAMESPACES: Row[] = [
+  [
+    'a namespace twice',
+    (c) => c.linux.namespaces.push({ type: 'pid' }),
+    ['linux.namespaces[6].type: is given twice'],
+  ],
+  [
+    'an unknown namespace',
+    (c) => (c.linux.namespaces[0].type = 'net'),
+    ['linux.namespaces[0].type: must be one of mount, pid, network, uts, ipc, user, cgroup, time'],
+  ],
+  ['a joined namespace', joined('pid', '/proc/1/ns/pid'), []],
+  ['a namespace with an empty path', joined('pid', ''), []],
+  [
+    'a relative namespace path',
+    joined('pid', 'ns/pid'),
+    ['linux.namespaces[5].path: must be an absolute path'],
+  ],
+  [
+    'hostname without a UTS namespace',
+    withoutNamespace('uts'),
+    ['hostname: unable to set hostname without a private UTS namespace'],
+  ],
+  ['hostname with a joined one', joined('uts', '/proc/1/ns/uts'), []],
+  ['an empty hostname without one', both(withoutNamespace('uts'), (c) => (c.hostname = '')), []],
+  [
+    'domainname without a UTS namespace',
+    both(withoutNamespace('uts'), (c) => Object.assign(c, { hostname: '', domainname: 'd' })),
+    ['domainname: unable to set domainname without a private UTS namespace'],
+  ],
+  ['a hostname of 64 bytes', (c) => (c.hostname = 'é'.repeat(32)), []],
+  [
+    'a hostname of 65 bytes',
+    (c) => (c.hostname = `${'é'.repeat(32)}x`),
+    ['hostname: must have 64 bytes or less'],
+  ],
+  [
+    'masks without a mount namespace',
+    withoutNamespace('mount'),
+    [
+      'linux.maskedPaths: needs a mount namespace in linux.namespaces',
+      'linux.readonlyPaths: needs a mount namespace in linux.namespaces',
+    ],
+  ],
+  [
+    'a relative mask',
+    (c) => (c.linux.maskedPaths = ['/a', 'b']),
+    ['linux.maskedPaths[1]: must be an absolute path'],
+  ],
+  [
+    'a cgroupsPath that climbs',
+    (c) => (c.linux.cgroupsPath = 'a/../../b'),
+    ['linux.cgroupsPath: must not contain ..'],
+  ],
+  ['a cgroupsPath with dots in a name', (c) => (c.linux.cgroupsPath = '/a..b/c'), []],
+  ['a personality', (c) => (c.linux.personality = { domain: 'LINUX32', flags: [] }), []],
+  [
+    'a personality without a domain',
+    (c) => (c.linux.personality = {}),
+    ['linux.personality.domain: is required'],
+  ],
+  [
+    'a personality flag',
+    (c) => (c.linux.personality = { domain: 'LINUX', flags: ['X'] }),
+    ['linux.personality.flags: no flag is defined'],
+  ],
+];
+
+const newTime = (c: Loose) => c.linux.namespaces.push({ type: 'time' });
+const offsets = (value: Loose) => (c: Loose) => (c.linux.timeOffsets = value);
+const TIME: Row[] = [
+  [
+    'offsets of a new time namespace',
+    both(newTime, offsets({ boottime: { secs: -5, nanosecs: 999999999 } })),
+    [],
+  ],
+  ['empty offsets without one', offsets({}), []],
+  [
+    'offsets without one',
+    offsets({ monotonic: { secs: 1 } }),
+    ['linux.timeOffsets: needs a new time namespace in linux.namespaces'],
+  ],
+  [
+    'offsets of a joined one',
+    both(joined('time', '/proc/1/ns/time'), offsets({ monotonic: {} })),
+    ['linux.timeOffsets: needs a new time namespace in linux.namespaces'],
+  ],
+  [
+    'an unknown clock',
+    both(newTime, offsets({ realtime: { secs: 1 } })),
+    ['linux.timeOffsets: is no clock with an offset; boottime and monotonic are'],
+  ],
+  [
+    'a whole second of nanoseconds',
+    both(newTime, offsets({ boottime: { nanosecs: 1000000000 } })),
+    ['linux.timeOffsets.boottime.nanosecs: must be at most 999999999'],
+  ],
+];
+
+const extent = (containerID: number, hostID: number, size: number) => ({
+  containerID,
+  hostID,
+  size,
+});
+const user = (uids: Loose, gids: Loose, path?: string) => (c: Loose) => {
+  c.linux.namespaces.push(path === undefined ? { type: 'user' } : { type: 'user', path });
+  c.linux.uidMappings = uids;
+  c.linux.gidMappings = gids;
+};
+const one = [extent(0, 1000, 1)];
+const MAPPINGS: Row[] = [
+  ['a user namespace', user(one, one), []],
+  [
+    'a user namespace without mappings',
+    user([], undefined),
+    [
+      'linux.uidMappings: is required for a new user namespace',
+      'linux.gidMappings: is required for a new user namespace',
+    ],
+  ],
+  [
+    'a user namespace with one kind',
+    user(one, []),
+    ['linux.gidMappings: is required for a new user namespace'],
+  ],
+  [
+    'mappings without a user namespace',
+    (c) => (c.linux.uidMappings = one),
+    ['linux.uidMappings: needs a user namespace in linux.namespaces'],
+  ],
+  [
+    'an extent of no ids',
+    user([extent(0, 0, 0)], one),
+    ['linux.uidMappings[0].size: must not be 0'],
+  ],
+  ['an extent up to the last id', user([extent(0, 0, 4294967295)], one), []],
+  [
+    'an extent beyond it',
+    user([extent(1, 0, 4294967295)], one),
+    ['linux.uidMappings[0].containerID: the extent must end at 4294967294 or below'],
+  ],
+  [
+    'overlapping extents in the container',
+    user([extent(0, 0, 10), extent(9, 100, 1)], one),
+    ['linux.uidMappings[1].containerID: overlaps with linux.uidMappings[0]'],
+  ],
+  [
+    'overlapping extents on the host',
+    user(one, [extent(5, 9, 1), extent(0, 0, 5), extent(6, 4, 1)]),
+    ['linux.gidMappings[2].hostID: overlaps with linux.gidMappings[1]'],
+  ],
+  [
+    '340 extents',
+    user(
+      Array.from({ length: 340 }, (_, i) => extent(i, i, 1)),
+      one,
+    ),
+    [],
+  ],
+  [
+    '341 extents',
+    user(
+      Array.from({ length: 341 }, (_, i) => extent(i, i, 1)),
+      one,
+    ),
+    ['linux.uidMappings: has more than 340 extents'],
+  ],
+];
+
+const mount = (value: Loose) => (c: Loose) => (c.mounts = [{ destination: '/m', ...value }]);
+const bind = { type: 'none', source: '/', options: ['rbind'] };
+const MOUNTS: Row[] = [
+  [
+    'a mount without a destination',
+    (c) => delete c.mounts[0].destination,
+    ['mounts[0].destination: is required'],
+  ],
+  [
+    'an empty destination',
+    (c) => (c.mounts[0].destination = ''),
+    ['mounts[0].destination: must not be empty'],
+  ],
+  ['a bind mount without a type', mount({ source: '/', options: ['bind', 'ro'] }), []],
+  ['a bind mount by its type', mount({ source: '/', type: 'bind' }), []],
+  [
+    'another mount without a type',
+    mount({ options: ['ro'] }),
+    ['mounts[0].type: is required for anything but a bind mount'],
+  ],
+  ['a remount without a type', mount({ options: ['remount', 'ro'] }), []],
+  [
+    'id mappings of a bind mount',
+    mount({ ...bind, options: ['bind', 'idmap'], uidMappings: one, gidMappings: one }),
+    [],
+  ],
+  ['id mappings without the option', mount({ ...bind, uidMappings: one, gidMappings: one }), []],
+  [
+    'uid mappings alone',
+    mount({ ...bind, uidMappings: one }),
+    ['mounts[0].gidMappings: uidMappings and gidMappings must be given together'],
+  ],
+  [
+    'gid mappings alone',
+    mount({ ...bind, uidMappings: [], gidMappings: one }),
+    ['mounts[0].uidMappings: uidMappings and gidMappings must be given together'],
+  ],
+  [
+    'id mappings of a tmpfs',
+    mount({ type: 'tmpfs', options: ['idmap'], uidMappings: one, gidMappings: one }),
+    ['mounts[0].type: only a bind mount can have id mappings'],
+  ],
+  [
+    'idmap without any mapping',
+    mount({ ...bind, options: ['bind', 'idmap'] }),
+    ['mounts[0].options: needs uidMappings and gidMappings'],
+  ],
+  [
+    'ridmap with the container’s',
+    both(user(one, one), mount({ ...bind, options: ['rbind', 'ridmap'] })),
+    [],
+  ],
+  [
+    'ridmap in a joined user namespace without',
+    both(user([], [], '/ns'), mount({ ...bind, options: ['rbind', 'ridmap'] })),
+    ['mounts[0].options: needs uidMappings and gidMappings'],
+  ],
+  [
+    'overlapping mappings of a mount',
+    mount({ ...bind, uidMappings: [extent(0, 0, 2), extent(1, 9, 1)], gidMappings: one }),
+    ['mounts[0].uidMappings[1].containerID: overlaps with mounts[0].uidMappings[0]'],
+  ],
+];
+
+const device = (value: Loose) => (c: Loose) =>
+  (c.linux.devices = [{ type: 'c', path: '/dev/d', major: 10, minor: 229, ...value }]);
+const DEVICES: Row[] = [
+  ['a device', device({ fileMode: 0o666, uid: 0, gid: 4294967294 }), []],
+  ['an unbuffered device', device({ type: 'u' }), []],
+  ['a FIFO without numbers', device({ type: 'p', major: undefined, minor: undefined }), []],
+  ['an unknown type', device({ type: 'd' }), ['linux.devices[0].type: must be one of c, b, u, p']],
+  [
+    'a relative path',
+    device({ path: 'dev/d' }),
+    ['linux.devices[0].path: must be an absolute path'],
+  ],
+  ['no major number', device({ major: undefined }), ['linux.devices[0].major: is required']],
+  [
+    'a minor number beyond 20 bits',
+    device({ minor: 1048576 }),
+    ['linux.devices[0].minor: must be from 0 to 1048575'],
+  ],
+  [
+    'a negative major number',
+    device({ major: -1 }),
+    ['linux.devices[0].major: must be from 0 to 4095'],
+  ],
+  [
+    'an owner of -1',
+    device({ uid: 4294967295 }),
+    ['linux.devices[0].uid: must be at most 4294967294'],
+  ],
+  [
+    'a mode with more than permissions',
+    device({ fileMode: 0o1000 }),
+    ['linux.devices[0].fileMode: must be an integer from 0 to 511'],
+  ],
+  [
+    'the same device twice',
+    (c) => {
+      device({})(c);
+      c.linux.devices.push({ ...c.linux.devices[0], uid: 5 });
+    },
+    [],
+  ],
+  [
+    'another device at the same path',
+    (c) => {
+      device({})(c);
+      c.linux.devices.push({ ...c.linux.devices[0], minor: 1 });
+    },
+    ['linux.devices[1].path: is also the path of another device'],
+  ],
+];
+
+describe.each([
+  ['document', DOCUMENT],
+  ['namespaces', NAMESPACES],
+  ['time offsets', TIME],
+  ['id mappings', MAPPINGS],
+  ['mounts', MOUNTS],
+  ['devices', DEVICES],
+] as [string, Row[]][])('%s', (_name, rows) => {
+  test.each(rows)('%s', (_title, change, problems) => {
+    expect(problemsOf(change)).toEqual(problems);
+  });
+});
+
+describe('sysctl', () => {
+  const OWN = [
+    'kernel.msgmax',
+    'kernel.msg_next_id',
+    'kernel.sem',
+    'kernel.shmall',
+    'kernel.shm_rmid_forced',
+    'fs.mqueue.queues_max',
+    'net.ipv4.ip_forward',
+    'net/ipv4/conf/eno2.100/rp_filter',
+    'net.ipv4.conf.eno2/100.rp_filter',
+    'kernel.domainname',
+    'kernel/domainname',
+  ];
+  const HOST = [
+    'kernel.core_pattern',
+    'kernel/core_pattern',
+    'kernel.hostname',
+    'kernel.semx',
+    'kernel.msg.x',
+    'net',
+    'user',
+    'fs.mqueue',
+    'fs.file-max',
+    'vm.swappiness',
+    'kernel',
+    'kernelxsem',
+    'Net.x',
+    'net/../kernel/core_pattern',
+    'net.ipv4..x',
+    '.net.x',
+    'net.',
+    '',
+    'net.ipv4.a\nb',
+    '/net/x',
+    'net.ipv4.a b',
+    'user.a.b',
+    'constructor',
+    '..',
+    'net.//.//.//kernel.core_pattern',
+  ];
+
+  test.each(OWN)('%s belongs to a namespace of the container', (key) => {
+    expect(problemsOf((c) => (c.linux.sysctl = { [key]: '1' }))).toEqual([]);
+  });
+
+  test.each(HOST)('%j is refused', (key) => {
+    const [problem, ...more] = problemsOf((c) => (c.linux.sysctl = { [key]: '1' }));
+    expect(problem).toMatch(/^linux\.sysctl\[".*"\]: is (not allowed|no name)/);
+    expect(more).toEqual([]);
+  });
+
+  test.each([
+    ['kernel.sem', 'ipc'],
+    ['fs.mqueue.msg_max', 'ipc'],
+    ['net.core.somaxconn', 'network'],
+    ['user.max_user_namespaces', 'user'],
+  ])('%s needs its %s namespace', (key, type) => {
+    const change = (c: Loose) => (c.linux.sysctl = { [key]: '1' });
+    expect(problemsOf(both(withoutNamespace(type), change))).toEqual([
+      `linux.sysctl["${key}"]: is not allowed in the host's ${type} namespace`,
+    ]);
+    expect(problemsOf(both(joined(type, `/proc/1/ns/x`), change))).toEqual([]);
+  });
+
+  test('domainname is set in one way only', () => {
+    expect(
+      problemsOf((c) =>
+        Object.assign(c, {
+          domainname: 'd',
+          linux: { ...c.linux, sysctl: { 'kernel.domainname': 'e' } },
+        }),
+      ),
+    ).toEqual(['linux.sysctl["kernel.domainname"]: is not allowed beside domainname']);
+  });
+
+  test.each(['1\n', '1\nkernel.x=2', '\0'])('the value %j is refused', (value) => {
+    expect(problemsOf((c) => (c.linux.sysctl = { 'kernel.sem': value }))).toEqual([
+      'linux.sysctl["kernel.sem"]: must be one line',
+    ]);
+  });
+
+  test('spaces and signs in a value pass', () => {
+    expect(problemsOf((c) => (c.linux.sysctl = { 'kernel.sem': '250 32000 +32 128' }))).toEqual([]);
+  });
+
+  test('steps of a key', () => {
+    expect(sysctlSteps('net./x')).toEqual(['net', '.x']);
+    expect(sysctlSteps('net.//')).toBeUndefined();
+    expect(sysctlSteps('net/ipv4/conf/eno2.100/rp_filter')).toEqual([
+      'net',
+      'ipv4',
+      'conf',
+      'eno2.100',
+      'rp_filter',
+    ]);
+    expect(sysctlSteps('net.ipv4.conf.eno2/100.rp_filter')).toEqual([
+      'net',
+      'ipv4',
+      'conf',
+      'eno2.100',
+      'rp_filter',
+    ]);
+  });
+});
+
+describe('not supported yet', () => {
+  const linux = (value: Loose) => (c: Loose) => Object.assign(c.linux, value);
+  const resources = (value: Loose) => (c: Loose) => (c.linux.resources = value);
+
+  test.each([
+    ['linux.resources.memory.limit', resources({ memory: { limit: 1 } })],
+    ['linux.resources.memory.swappiness', resources({ memory: { swappiness: 10 } })],
+    ['linux.resources.memory.disableOOMKiller', resources({ memory: { disableOOMKiller: true } })],
+    ['linux.resources.cpu.shares', resources({ cpu: { shares: 2 } })],
+    ['linux.resources.cpu.quota', resources({ cpu: { quota: 2n ** 60n } })],
+    ['linux.resources.cpu.cpus', resources({ cpu: { cpus: '0' } })],
+    ['linux.resources.pids.limit', resources({ pids: { limit: 100 } })],
+    ['linux.resources.blockIO.weight', resources({ blockIO: { weight: 10 } })],
+    [
+      'linux.resources.blockIO.weightDevice',
+      resources({ blockIO: { weightDevice: [{ major: 8, minor: 0 }] } }),
+    ],
+    [
+      'linux.resources.hugepageLimits',
+      resources({ hugepageLimits: [{ pageSize: '2MB', limit: 0 }] }),
+    ],
+    ['linux.resources.network.classID', resources({ network: { classID: 1 } })],
+    [
+      'linux.resources.network.priorities',
+      resources({ network: { priorities: [{ name: 'lo', priority: 1 }] } }),
+    ],
+    ['linux.resources.rdma', resources({ rdma: { mlx: {} } })],
+    ['linux.resources.unified', resources({ unified: { 'memory.high': '' } })],
+    ['linux.seccomp', linux({ seccomp: { defaultAction: 'SCMP_ACT_ALLOW' } })],
+    ['linux.mountLabel', linux({ mountLabel: 'x' })],
+    ['linux.netDevices', linux({ netDevices: { eth0: {} } })],
+    ['linux.intelRdt', linux({ intelRdt: {} })],
+    ['linux.memoryPolicy', linux({ memoryPolicy: { mode: 'MPOL_LOCAL' } })],
+    ['process.apparmorProfile', (c: Loose) => (c.process.apparmorProfile = 'x')],
+    ['process.selinuxLabel', (c: Loose) => (c.process.selinuxLabel = 'x')],
+  ])('%s', (path, change) => {
+    const error = errorOf(() => validateConfig(changed(change)));
+    expect(error.code).toBe('config.unsupported');
+    expect(error.fields.specPath).toBe(path);
+    expect(error.message).toContain('is not supported yet');
+  });
+
+  test('what Docker sends for no limit is none', () => {
+    const none = {
+      devices: [{ allow: false, access: 'rwm' }],
+      memory: {
+        limit: 0,
+        reservation: -1,
+        swap: -1,
+        swappiness: 0,
+        disableOOMKiller: false,
+        checkBeforeUpdate: true,
+      },
+      cpu: { shares: 0, quota: -1, period: 0, cpus: '', mems: '', realtimeRuntime: 0 },
+      pids: { limit: -1 },
+      blockIO: { weight: 0, weightDevice: [], throttleReadBpsDevice: [] },
+      hugepageLimits: [],
+      network: { classID: 0, priorities: [] },
+      rdma: {},
+      unified: {},
+    };
+    expect(problemsOf(resources(none))).toEqual([]);
+    expect(problemsOf(resources({ ...none, pids: { limit: 0 } }))).toEqual([]);
+    const empty = { mountLabel: '', netDevices: {}, sysctl: {}, devices: [], maskedPaths: [] };
+    expect(problemsOf(linux(empty))).toEqual([]);
+  });
+
+  test('parts for other platforms are only noted', () => {
+    const { debug } = validateConfig(
+      changed((c) =>
+        Object.assign(c, {
+          solaris: {},
+          windows: { layerFolders: ['x'] },
+          vm: { kernel: { path: '/k' } },
+          zos: {},
+          freebsd: {},
+        }),
+      ),
+    );
+    for (const platform of ['solaris', 'windows', 'vm', 'zos', 'freebsd']) {
+      expect(debug).toContain(`${platform}: is not for Linux`);
+    }
+  });
+});
+
+test('warnings name the field', () => {
+  const { warnings } = validateConfig(
+    changed((c) => {
+      user(one, one, '/proc/1/ns/user')(c);
+      c.mounts[0].destination = 'proc';
+    }),
+  );
+  expect(warnings).toEqual([
+    'linux.uidMappings: the user namespace /proc/1/ns/user has its own mappings already',
+    'linux.gidMappings: the user namespace /proc/1/ns/user has its own mappings already',
+    'mounts[0].destination: relative paths are deprecated, "proc" means "/proc"',
+  ]);
+});
