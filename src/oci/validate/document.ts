@@ -3,7 +3,7 @@
  * (runtime-spec 1.3 config.md#configSpecificationVersion, #configRoot, #configAnnotations).
  */
 
-import type { Config } from '@opencontainers-ts/spec';
+import type { Config, Hooks } from '@opencontainers-ts/spec';
 import { problem } from './findings.ts';
 import type { Subject } from './subject.ts';
 
@@ -64,6 +64,9 @@ const NAMES: { readonly [object: string]: string } = {
   'process.user': 'uid gid umask additionalGids',
   'process.capabilities': 'bounding effective inheritable permitted ambient',
   mount: 'destination type source options uidMappings gidMappings',
+  namespace: 'type path',
+  device: 'type path major minor fileMode uid gid',
+  hook: 'path args env timeout',
   hooks: 'prestart createRuntime createContainer startContainer poststart poststop',
   linux:
     'namespaces uidMappings gidMappings timeOffsets devices netDevices cgroupsPath resources rootfsPropagation seccomp sysctl maskedPaths readonlyPaths mountLabel intelRdt memoryPolicy personality',
@@ -88,9 +91,17 @@ export function checkSpelling({ config, findings }: Subject): void {
     }
   };
   for (const [path, value] of parts(config)) look(path, path, value);
-  config.mounts?.forEach((mount, index) => {
-    look(`mounts[${index}]`, 'mount', mount);
-  });
+  const lookAll = (path: string, kind: string, list: readonly unknown[] | undefined) => {
+    list?.forEach((entry, index) => {
+      look(`${path}[${index}]`, kind, entry);
+    });
+  };
+  lookAll('mounts', 'mount', config.mounts);
+  lookAll('linux.namespaces', 'namespace', config.linux?.namespaces);
+  lookAll('linux.devices', 'device', config.linux?.devices);
+  for (const point in config.hooks) {
+    lookAll(`hooks.${point}`, 'hook', config.hooks[point as keyof Hooks]);
+  }
 }
 
 function parts(config: Config): [string, unknown][] {

@@ -50,6 +50,16 @@ const DOCUMENT: Row[] = [
     ['hooks.postStop: is spelt poststop'],
   ],
   [
+    'another spelling in a namespace',
+    (c) => (c.linux.namespaces[1].Path = '/n'),
+    ['linux.namespaces[1].Path: is spelt path'],
+  ],
+  [
+    'another spelling in a hook',
+    (c) => (c.hooks = { poststop: [{ path: '/a', Timeout: 1 }] }),
+    ['hooks.poststop[0].Timeout: is spelt timeout'],
+  ],
+  [
     'extensions',
     (c) => Object.assign(c, { 'x-vendor': 1 }, { linux: { ...c.linux, extra: 1 } }),
     [],
