@@ -41,3 +41,17 @@ export function problemsOf(change: (config: Loose) => void): string[] {
   }
   return [`${error.fields.specPath}: ${error.fields.reason}`];
 }
+
+/** Changes of the namespaces, and several changes as one. */
+export const withoutNamespace = (type: string) => (c: Loose) => {
+  c.linux.namespaces = c.linux.namespaces.filter((n: Loose) => n.type !== type);
+};
+export const joined = (type: string, path: string) => (c: Loose) => {
+  withoutNamespace(type)(c);
+  c.linux.namespaces.push({ type, path });
+};
+export const both =
+  (...changes: ((c: Loose) => void)[]) =>
+  (c: Loose) => {
+    for (const change of changes) change(c);
+  };

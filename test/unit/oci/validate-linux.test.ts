@@ -1,9 +1,8 @@
 /** Rules of mounts, namespaces and the rest of the Linux part: a change, and its problems. */
 
 import { describe, expect, test } from 'vitest';
-import { sysctlSteps } from '../../../src/oci/validate/sysctl.ts';
 import { validateConfig } from '../../../src/oci/validate.ts';
-import { changed, errorOf, type Loose, problemsOf } from './helpers.ts';
+import { both, changed, joined, type Loose, problemsOf, withoutNamespace } from './helpers.ts';
 
 type Row = [title: string, change: (config: Loose) => void, problems: string[]];
 
@@ -65,19 +64,6 @@ const DOCUMENT: Row[] = [
     [],
   ],
 ];
-
-const withoutNamespace = (type: string) => (c: Loose) => {
-  c.linux.namespaces = c.linux.namespaces.filter((n: Loose) => n.type !== type);
-};
-const joined = (type: string, path: string) => (c: Loose) => {
-  withoutNamespace(type)(c);
-  c.linux.namespaces.push({ type, path });
-};
-const both =
-  (...changes: ((c: Loose) => void)[]) =>
-  (c: Loose) => {
-    for (const change of changes) change(c);
-  };
 
 const NAMESPACES: Row[] = [
   [
@@ -373,197 +359,6 @@ describe.each([
 ] as [string, Row[]][])('%s', (_name, rows) => {
   test.each(rows)('%s', (_title, change, problems) => {
     expect(problemsOf(change)).toEqual(problems);
-  });
-});
-
-describe('sysctl', () => {
-  const OWN = [
-    'kernel.msgmax',
-    'kernel.msg_next_id',
-    'kernel.sem',
-    'kernel.shmall',
-    'kernel.shm_rmid_forced',
-    'fs.mqueue.queues_max',
-    'net.ipv4.ip_forward',
-    'net/ipv4/conf/eno2.100/rp_filter',
-    'net.ipv4.conf.eno2/100.rp_filter',
-    'kernel.domainname',
-    'kernel/domainname',
-  ];
-  const HOST = [
-    'kernel.core_pattern',
-    'kernel/core_pattern',
-    'kernel.hostname',
-    'kernel.semx',
-    'kernel.msg.x',
-    'net',
-    'user',
-    'fs.mqueue',
-    'fs.file-max',
-    'vm.swappiness',
-    'kernel',
-    'kernelxsem',
-    'Net.x',
-    'net/../kernel/core_pattern',
-    'net.ipv4..x',
-    '.net.x',
-    'net.',
-    '',
-    'net.ipv4.a\nb',
-    '/net/x',
-    'net.ipv4.a b',
-    'user.a.b',
-    'constructor',
-    '..',
-    'net.//.//.//kernel.core_pattern',
-  ];
-
-  test.each(OWN)('%s belongs to a namespace of the container', (key) => {
-    expect(problemsOf((c) => (c.linux.sysctl = { [key]: '1' }))).toEqual([]);
-  });
-
-  test.each(HOST)('%j is refused', (key) => {
-    const [problem, ...more] = problemsOf((c) => (c.linux.sysctl = { [key]: '1' }));
-    expect(problem).toMatch(/^linux\.sysctl\[".*"\]: is (not allowed|no name)/);
-    expect(more).toEqual([]);
-  });
-
-  test.each([
-    ['kernel.sem', 'ipc'],
-    ['fs.mqueue.msg_max', 'ipc'],
-    ['net.core.somaxconn', 'network'],
-    ['user.max_user_namespaces', 'user'],
-  ])('%s needs its %s namespace', (key, type) => {
-    const change = (c: Loose) => (c.linux.sysctl = { [key]: '1' });
-    expect(problemsOf(both(withoutNamespace(type), change))).toEqual([
-      `linux.sysctl["${key}"]: is not allowed in the host's ${type} namespace`,
-    ]);
-    expect(problemsOf(both(joined(type, `/proc/1/ns/x`), change))).toEqual([]);
-  });
-
-  test('domainname is set in one way only', () => {
-    expect(
-      problemsOf((c) =>
-        Object.assign(c, {
-          domainname: 'd',
-          linux: { ...c.linux, sysctl: { 'kernel.domainname': 'e' } },
-        }),
-      ),
-    ).toEqual(['linux.sysctl["kernel.domainname"]: is not allowed beside domainname']);
-  });
-
-  test.each(['1\n', '1\nkernel.x=2', '\0'])('the value %j is refused', (value) => {
-    expect(problemsOf((c) => (c.linux.sysctl = { 'kernel.sem': value }))).toEqual([
-      'linux.sysctl["kernel.sem"]: must be one line',
-    ]);
-  });
-
-  test('spaces and signs in a value pass', () => {
-    expect(problemsOf((c) => (c.linux.sysctl = { 'kernel.sem': '250 32000 +32 128' }))).toEqual([]);
-  });
-
-  test('steps of a key', () => {
-    expect(sysctlSteps('net./x')).toEqual(['net', '.x']);
-    expect(sysctlSteps('net.//')).toBeUndefined();
-    expect(sysctlSteps('net/ipv4/conf/eno2.100/rp_filter')).toEqual([
-      'net',
-      'ipv4',
-      'conf',
-      'eno2.100',
-      'rp_filter',
-    ]);
-    expect(sysctlSteps('net.ipv4.conf.eno2/100.rp_filter')).toEqual([
-      'net',
-      'ipv4',
-      'conf',
-      'eno2.100',
-      'rp_filter',
-    ]);
-  });
-});
-
-describe('not supported yet', () => {
-  const linux = (value: Loose) => (c: Loose) => Object.assign(c.linux, value);
-  const resources = (value: Loose) => (c: Loose) => (c.linux.resources = value);
-
-  test.each([
-    ['linux.resources.memory.limit', resources({ memory: { limit: 1 } })],
-    ['linux.resources.memory.swappiness', resources({ memory: { swappiness: 10 } })],
-    ['linux.resources.memory.disableOOMKiller', resources({ memory: { disableOOMKiller: true } })],
-    ['linux.resources.cpu.shares', resources({ cpu: { shares: 2 } })],
-    ['linux.resources.cpu.quota', resources({ cpu: { quota: 2n ** 60n } })],
-    ['linux.resources.cpu.cpus', resources({ cpu: { cpus: '0' } })],
-    ['linux.resources.pids.limit', resources({ pids: { limit: 100 } })],
-    ['linux.resources.blockIO.weight', resources({ blockIO: { weight: 10 } })],
-    [
-      'linux.resources.blockIO.weightDevice',
-      resources({ blockIO: { weightDevice: [{ major: 8, minor: 0 }] } }),
-    ],
-    [
-      'linux.resources.hugepageLimits',
-      resources({ hugepageLimits: [{ pageSize: '2MB', limit: 0 }] }),
-    ],
-    ['linux.resources.network.classID', resources({ network: { classID: 1 } })],
-    [
-      'linux.resources.network.priorities',
-      resources({ network: { priorities: [{ name: 'lo', priority: 1 }] } }),
-    ],
-    ['linux.resources.rdma', resources({ rdma: { mlx: {} } })],
-    ['linux.resources.unified', resources({ unified: { 'memory.high': '' } })],
-    ['linux.seccomp', linux({ seccomp: { defaultAction: 'SCMP_ACT_ALLOW' } })],
-    ['linux.mountLabel', linux({ mountLabel: 'x' })],
-    ['linux.netDevices', linux({ netDevices: { eth0: {} } })],
-    ['linux.intelRdt', linux({ intelRdt: {} })],
-    ['linux.memoryPolicy', linux({ memoryPolicy: { mode: 'MPOL_LOCAL' } })],
-    ['process.apparmorProfile', (c: Loose) => (c.process.apparmorProfile = 'x')],
-    ['process.selinuxLabel', (c: Loose) => (c.process.selinuxLabel = 'x')],
-  ])('%s', (path, change) => {
-    const error = errorOf(() => validateConfig(changed(change)));
-    expect(error.code).toBe('config.unsupported');
-    expect(error.fields.specPath).toBe(path);
-    expect(error.message).toContain('is not supported yet');
-  });
-
-  test('what Docker sends for no limit is none', () => {
-    const none = {
-      devices: [{ allow: false, access: 'rwm' }],
-      memory: {
-        limit: 0,
-        reservation: -1,
-        swap: -1,
-        swappiness: 0,
-        disableOOMKiller: false,
-        checkBeforeUpdate: true,
-      },
-      cpu: { shares: 0, quota: -1, period: 0, cpus: '', mems: '', realtimeRuntime: 0 },
-      pids: { limit: -1 },
-      blockIO: { weight: 0, weightDevice: [], throttleReadBpsDevice: [] },
-      hugepageLimits: [],
-      network: { classID: 0, priorities: [] },
-      rdma: {},
-      unified: {},
-    };
-    expect(problemsOf(resources(none))).toEqual([]);
-    expect(problemsOf(resources({ ...none, pids: { limit: 0 } }))).toEqual([]);
-    const empty = { mountLabel: '', netDevices: {}, sysctl: {}, devices: [], maskedPaths: [] };
-    expect(problemsOf(linux(empty))).toEqual([]);
-  });
-
-  test('parts for other platforms are only noted', () => {
-    const { debug } = validateConfig(
-      changed((c) =>
-        Object.assign(c, {
-          solaris: {},
-          windows: { layerFolders: ['x'] },
-          vm: { kernel: { path: '/k' } },
-          zos: {},
-          freebsd: {},
-        }),
-      ),
-    );
-    for (const platform of ['solaris', 'windows', 'vm', 'zos', 'freebsd']) {
-      expect(debug).toContain(`${platform}: is not for Linux`);
-    }
   });
 });
 
