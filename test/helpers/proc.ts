@@ -95,9 +95,9 @@ const unescapeOctal = (text: string) =>
 export function parseMountinfo(text: string): MountLine[] {
   const mounts: MountLine[] = [];
   for (const line of text.split('\n')) {
-    if (line === '') continue;
     const fields = line.split(' ');
     const dash = fields.indexOf('-');
+    if (dash < 6) continue; // Something else that was printed with it.
     mounts.push({
       id: Number(fields[0]),
       root: unescapeOctal(fields[3]!),
