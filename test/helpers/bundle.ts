@@ -1,11 +1,11 @@
 /**
  * TypeScript of ours as a process of its own: bundled as the product is, run by the pinned Node.
  *
- * The file lies below node_modules, so that what is looked for from the bundle's place is found.
+ * It lies in a tree like an installed one, so that what is looked for from its place is found.
  */
 
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { buildSync } from 'esbuild';
 
@@ -22,7 +22,8 @@ export function bundleScript(source: string): BundledScript {
   const cache = join(repository, 'node_modules/.cache');
   mkdirSync(cache, { recursive: true });
   const directory = mkdtempSync(join(cache, 'runcell-test-'));
-  const path = join(directory, 'script.cjs');
+  const path = join(directory, 'dist/script.cjs');
+  symlinkSync(join(repository, 'node_modules'), join(directory, 'node_modules'));
   buildSync({
     stdin: { contents: source, resolveDir: repository, loader: 'ts' },
     outfile: path,

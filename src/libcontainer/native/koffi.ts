@@ -78,10 +78,9 @@ function findAddon(base: string): string {
   });
 }
 
-/** The directory of our package.json: one above the bundle, three above this file and test bundles. */
+/** The directory of our package.json: one above the bundle, three above this file. */
 function treeOf(base: string): string {
-  const source =
-    base.endsWith('/src/libcontainer/native') || base.includes('/node_modules/.cache/');
+  const source = base.endsWith('/src/libcontainer/native');
   return source ? parentOf(parentOf(parentOf(base))) : parentOf(base);
 }
 

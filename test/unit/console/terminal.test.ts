@@ -77,10 +77,16 @@ class Person {
     this.pty.write(text);
   }
 
-  /** The pid of the host below the person's shell. */
-  hostPid(): number {
-    const { stdout } = spawnSync('pgrep', ['-P', String(this.pty.pid), '-f', host.path]);
-    return Number(stdout.toString().trim());
+  /** The pid of the host below the person's shell, once it is there. */
+  async hostPid(): Promise<number> {
+    for (let tries = 0; tries < 1000; tries++) {
+      const { stdout } = spawnSync('pgrep', ['-P', String(this.pty.pid), '-f', host.path]);
+      const pid = Number(stdout.toString().trim());
+      // 0 would mean our own process group to kill(2)
+      if (pid > 1) return pid;
+      await new Promise((done) => setTimeout(done, 10));
+    }
+    throw new Error('no host below the shell');
   }
 }
 
@@ -100,10 +106,9 @@ describe('a session at a terminal', () => {
     await person.sees('inside> ');
     person.types('stty size\r');
     await person.sees('31 91');
+    person.types('until [ "$(stty size)" = "40 120" ]; do sleep 0.05; done; echo resi""zed\r');
     person.pty.resize(120, 40);
-    await new Promise((done) => setTimeout(done, 200));
-    person.types('stty size\r');
-    await person.sees('40 120');
+    await person.sees('resized\r\n');
     person.types('exit\r');
     await person.sees('modes=same');
   });
@@ -111,9 +116,8 @@ describe('a session at a terminal', () => {
   it('gives ctrl-C to what runs inside, not to us', async () => {
     const person = new Person(['sh', '-i']);
     await person.sees('inside> ');
-    person.types('sleep 60; echo interrupted=$?\r');
-    await person.sees('\r\n');
-    await new Promise((done) => setTimeout(done, 200));
+    person.types('echo be""gun; sleep 60\r');
+    await person.sees('begun\r\n');
     person.types('\x03');
     await person.sees('inside> ');
     person.types('exit 3\r');
@@ -147,9 +151,9 @@ describe('a session at a terminal', () => {
 
 describe('signals', () => {
   it('are forwarded, and the terminal is restored when they end the process', async () => {
-    const person = new Person(['sleep', '60']);
-    await new Promise((done) => setTimeout(done, 500));
-    process.kill(person.hostPid(), 'SIGTERM');
+    const person = new Person(['sh', '-c', 'echo ready; exec sleep 60']);
+    await person.sees('ready');
+    process.kill(await person.hostPid(), 'SIGTERM');
     await person.sees('code=143 modes=same');
   });
 
@@ -157,7 +161,7 @@ describe('signals', () => {
     const traps = 'for s in TERM HUP USR1 USR2 INT; do trap "echo got-$s" $s; done';
     const person = new Person(['sh', '-c', `${traps}; echo ready; while :; do sleep 0.05; done`]);
     await person.sees('ready');
-    const pid = person.hostPid();
+    const pid = await person.hostPid();
     for (const name of ['TERM', 'HUP', 'USR2', 'INT']) {
       process.kill(pid, `SIG${name}`);
       await person.sees(`got-${name}`);
