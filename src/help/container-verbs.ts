@@ -21,6 +21,7 @@ const ownCommand = {
   args: Flags.string({
     char: 'a',
     multiple: true,
+    multipleNonGreedy: true,
     description: 'argument of the program; may be given again; so are all words after --',
     helpValue: 'WORD',
   }),
@@ -120,6 +121,7 @@ export class StorageMount extends Verb {
     target: Flags.string({ required: true, description: 'where to mount it', helpValue: 'PATH' }),
     options: Flags.string({
       multiple: true,
+      multipleNonGreedy: true,
       description: 'mount options, comma-separated; may be given again',
       helpValue: 'LIST',
     }),

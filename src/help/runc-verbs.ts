@@ -124,6 +124,7 @@ export class Exec extends Verb {
     env: Flags.string({
       char: 'e',
       multiple: true,
+      multipleNonGreedy: true,
       description: 'environment variable to add',
       helpValue: 'KEY=VALUE',
     }),
@@ -132,6 +133,7 @@ export class Exec extends Verb {
     'additional-gids': Flags.string({
       char: 'g',
       multiple: true,
+      multipleNonGreedy: true,
       description: 'additional group',
       helpValue: 'GID',
     }),
@@ -145,12 +147,14 @@ export class Exec extends Verb {
     cap: Flags.string({
       char: 'c',
       multiple: true,
+      multipleNonGreedy: true,
       description: 'capability to add',
       helpValue: 'CAP',
     }),
     'preserve-fds': preserveFds,
     cgroup: Flags.string({
       multiple: true,
+      multipleNonGreedy: true,
       description: 'cgroup below that of the container to run in',
       helpValue: 'PATH',
     }),
