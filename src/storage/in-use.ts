@@ -5,6 +5,7 @@
  * id was chosen for it. A pid alone says nothing (store/process.ts). Reads state, changes nothing.
  */
 
+import { statSync } from 'node:fs';
 import { RuncellError } from '../error.ts';
 import { isSameProcess } from '../libcontainer/store/process.ts';
 import { listIds, stateDirOf } from '../libcontainer/store/state-dir.ts';
@@ -13,8 +14,8 @@ import { loadState, type StateFile } from '../libcontainer/store/state-file.ts';
 export function refuseWhileRunning(root: string, id: string, rootfs: string): void {
   for (const other of listIds(root) ?? []) {
     const state = stateOf(root, other);
-    if (state === undefined || !(other === id || state.rootfs === rootfs) || !lives(state))
-      continue;
+    if (state === undefined || !lives(state)) continue;
+    if (other !== id && !isSameDirectory(state.rootfs, rootfs)) continue;
     throw new RuncellError({
       code: 'state.conflict',
       operation: 'container',
@@ -33,6 +34,12 @@ function stateOf(root: string, id: string): StateFile | undefined {
     if (thrown instanceof RuncellError && thrown.code.startsWith('state.')) return undefined;
     throw thrown;
   }
+}
+
+/** By whatever path it was named: the default root's `containers` is a link. */
+function isSameDirectory(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((path) => statSync(path, { throwIfNoEntry: false }));
+  return a !== undefined && b !== undefined && a.dev === b.dev && a.ino === b.ino;
 }
 
 function lives(state: StateFile): boolean {

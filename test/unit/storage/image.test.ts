@@ -197,6 +197,21 @@ test.each(HALVES)('cleanupImage [killed after %s]', (_, make) => {
   expect(existsSync(`${fixture.image}/hello`)).toBe(true);
 });
 
+test('pull and cleanup through a link to the storage, as the default root has one', async () => {
+  using fixture = new Fixture();
+  const { containers } = prepareRoot(fixture.context.root, { explicit: true });
+  const kept = `${fixture.directory}/var`;
+  mkdirSync(kept);
+  rmSync(containers, { recursive: true });
+  symlinkSync(kept, containers);
+  const { rootfs } = await pull(fixture);
+  expect(rootfs).toBe(`${containers}/c1/rootfs`);
+  expect(fixture.mounts()).toEqual([`${kept}/c1/rootfs`]);
+  cleanup(fixture);
+  expect(readdirSync(kept)).toEqual([]);
+  expect(fixture.mounts()).toEqual([]);
+});
+
 test('cleanupImage never follows links that a container planted', async () => {
   using fixture = new Fixture();
   const canary = `${fixture.directory}/canary`;
@@ -298,7 +313,8 @@ test.each([
 ])('cleanupImage refuses while a container runs [%s]', async (_, id) => {
   using fixture = new Fixture();
   const { rootfs } = await pull(fixture);
-  writeLivingState(fixture, id, rootfs, process.pid);
+  symlinkSync(rootfs, `${fixture.directory}/another path`);
+  writeLivingState(fixture, id, `${fixture.directory}/another path`, process.pid);
   expect(() => cleanup(fixture)).toThrow(`container ${id}: is running and uses the image`);
   expect(fixture.mounts()).toEqual([rootfs]);
   rmSync(`${fixture.context.root}/states/${id}`, { recursive: true });
