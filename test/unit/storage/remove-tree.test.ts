@@ -53,6 +53,15 @@ test('removeTrees removes links to a canary and leaves the canary', () => {
   expect(readFileSync(`${canary}/precious`, 'utf8')).toBe('kept');
 });
 
+test('OpenDirectory does not open what was swapped for a link', () => {
+  using fixture = new Fixture();
+  const { tree } = newTree(fixture);
+  symlinkSync(fixture.image, `${tree}/swapped`);
+  using parent = new OpenDirectory(tree);
+  expect(() => parent.open('swapped')).toThrow(/ENOTDIR|ELOOP/);
+  expect(() => new OpenDirectory(`${tree}/swapped`)).toThrow(/ENOTDIR|ELOOP/);
+});
+
 test('removeTrees removes names that are not UTF-8, and directories without permissions', () => {
   using fixture = new Fixture();
   const { parent, tree } = newTree(fixture);
