@@ -52,7 +52,19 @@ export function makeContext(
     cwd,
     handOver,
     debug: wantsDebug(globals),
+    logArguments: logArguments(globals, cwd),
   };
+}
+
+/** The log flags again, absolute, for a process that goes on with this verb. */
+function logArguments(globals: Values, cwd: string): string[] {
+  const file = globals.text('log');
+  const format = globals.text('log-format');
+  return [
+    ...(file === undefined || file === '' ? [] : ['--log', absolutePath(file, cwd)]),
+    ...(format === undefined ? [] : ['--log-format', format]),
+    ...(wantsDebug(globals) ? ['--debug'] : []),
+  ];
 }
 
 function explicitRoot(text: string, cwd: string): string {

@@ -49,9 +49,14 @@ const TAIL_BYTES = 1024;
 export const HOOK_NOT_EXECUTED = 100;
 export const HOOK_TIMED_OUT = 101;
 
+/** A HOOK message's first word is index * HOOK_KINDS + kind. */
+export const HOOK_KINDS = 1000;
+
 export interface HookRequest {
   readonly hook: Hook;
   readonly specPath: string;
+  /** Position among the hooks of its point, told in the HOOK message. */
+  readonly index: number;
   /** The OCI state as JSON. */
   readonly state: Uint8Array;
   /** Environment where the hook has none of its own. */
@@ -89,7 +94,7 @@ export function planHook(draft: Draft, request: HookRequest): void {
   b.place(child);
   planChild(b, fds, request);
   b.place(waiting);
-  planWait(b, fds, hook);
+  planWait(b, fds, request);
   for (const fd of [fds.input, fds.output, fds.pidfd]) b.call('close', [fd]);
 }
 
@@ -115,11 +120,11 @@ function planChild(b: ProgramBuilder, fds: HookFds, request: HookRequest): void 
   const envp = b.stringArray(hook.env ?? request.defaultEnv);
   b.call('execve', [b.string(hook.path), argv, envp], { onError: failed });
   b.place(failed);
-  sendHook(b, HOOK_NOT_EXECUTED, IGNORED, 0);
+  sendHook(b, request.index, HOOK_NOT_EXECUTED, IGNORED, 0);
   b.call('exit_group', [255]);
 }
 
-function planWait(b: ProgramBuilder, fds: HookFds, hook: Hook): void {
+function planWait(b: ProgramBuilder, fds: HookFds, { hook, index }: HookRequest): void {
   const info = b.space(SIGINFO_SIZE);
   const [done, timedOut, failed] = [b.label(), b.label(), b.label()];
   const pollfd = b.space(8);
@@ -133,14 +138,14 @@ function planWait(b: ProgramBuilder, fds: HookFds, hook: Hook): void {
   b.jump(done);
   b.place(timedOut);
   killGroup(b, fds);
-  sendTail(b, fds, HOOK_TIMED_OUT, 0);
+  sendTail(b, fds, { index, kind: HOOK_TIMED_OUT, status: 0 });
   b.call('exit_group', [1]);
   b.place(failed);
   const code = b.words([0]);
   const status = b.words([0]);
   copyWord(b, info.plus(SI_CODE), code);
   copyWord(b, info.plus(SI_STATUS), status);
-  sendTail(b, fds, load(code), load(status));
+  sendTail(b, fds, { index, kind: load(code), status: load(status) });
   b.call('exit_group', [1]);
   b.place(done);
 }
@@ -161,16 +166,20 @@ function killGroup(b: ProgramBuilder, fds: HookFds): void {
 
 type Word = Slot | ReturnType<typeof load> | number;
 
-function sendHook(b: ProgramBuilder, a: Word, status: Word, length: Word): void {
+function sendHook(b: ProgramBuilder, index: number, kind: Word, status: Word, length: Word): void {
   const message = b.words([TAG.HOOK, 0, 0, 0]);
-  b.sum(message.plus(8), a);
+  b.sum(message.plus(8), kind, index * HOOK_KINDS);
   b.sum(message.plus(16), status);
   b.sum(message.plus(24), length);
   b.call('write', [ERR, message, MESSAGE_SIZE], { note: 'message HOOK' });
 }
 
 /** HOOK with the last TAIL_BYTES of the output. */
-function sendTail(b: ProgramBuilder, fds: HookFds, a: Word, status: Word): void {
+function sendTail(
+  b: ProgramBuilder,
+  fds: HookFds,
+  { index, kind, status }: { index: number; kind: Word; status: Word },
+): void {
   const size = b.slot('output size');
   const got = b.slot('output tail');
   const buffer = b.space(TAIL_BYTES);
@@ -182,6 +191,6 @@ function sendTail(b: ProgramBuilder, fds: HookFds, a: Word, status: Word): void 
   b.place(whole);
   b.call('pread64', [fds.output, buffer, TAIL_BYTES, 0], { into: got });
   b.place(send);
-  sendHook(b, a, status, got);
+  sendHook(b, index, kind, status, got);
   b.call('write', [ERR, buffer, got]);
 }

@@ -25,4 +25,6 @@ export interface Context {
   readonly cwd: string;
   readonly handOver: HandOver;
   readonly debug: boolean;
+  /** The log flags as they were given, for a process that goes on with this verb. */
+  readonly logArguments: readonly string[];
 }

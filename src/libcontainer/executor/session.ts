@@ -33,6 +33,8 @@ export interface ExecutorSession {
    * `timeoutMs` is given and has passed.
    */
   receive(timeoutMs?: number): Message;
+  /** Everything that still comes until end of file, for what is no message any more. */
+  readRest(): Uint8Array;
   /** Ends the conversation: the executor reads end of file and exits. */
   close(): void;
 }
@@ -79,6 +81,14 @@ export class SocketSession implements ExecutorSession {
       const chunk = this.#read();
       if (chunk.length === 0) throw this.#endedError();
       this.#pending = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
+    }
+  }
+
+  readRest(): Uint8Array {
+    for (;;) {
+      const chunk = this.#read();
+      if (chunk.length === 0) return this.#pending;
+      this.#pending = Buffer.concat([this.#pending, chunk]);
     }
   }
 

@@ -9,14 +9,9 @@
 
 import type { Hook } from '@opencontainers-ts/spec';
 import { planHook } from '../../hooks/compile.ts';
-import { AT_FDCWD, O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } from '../linux/fcntl.ts';
+import { AT_EMPTY_PATH, AT_FDCWD, O_CLOEXEC, O_NOFOLLOW, O_RDWR } from '../linux/fcntl.ts';
 import { MOUNT_ATTR_RDONLY } from '../linux/mount.ts';
-import {
-  KEYCTL_JOIN_SESSION_KEYRING,
-  KEYCTL_SETPERM,
-  PR_SET_DUMPABLE,
-  PR_SET_NAME,
-} from '../linux/sched.ts';
+import { PR_SET_DUMPABLE, PR_SET_NAME } from '../linux/sched.ts';
 import { CTL, ERR, type Program, type Slot } from '../program/builder.ts';
 import { planHandOver, planTerminal, planUseTerminal, type Terminal } from './console.ts';
 import { planSockets } from './descriptor-passing.ts';
@@ -25,6 +20,7 @@ import { Draft, type DraftInput, mountAttr, openInRoot, sendMessage } from './dr
 import { planExec } from './execute.ts';
 import { type InitFds, initFds, type StageFds, stageFds } from './fds.ts';
 import { type IdMaps, listIdMaps, planHolder } from './idmap.ts';
+import { planKeyring } from './keyring.ts';
 import { planMaskedPaths, planMaskSource, planReadonlyPaths } from './masked-paths.ts';
 import {
   isReadonlyDev,
@@ -42,6 +38,7 @@ import {
   planOpenNamespaces,
 } from './namespaces.ts';
 import { planLoopback } from './network.ts';
+import { planReadPasswd } from './passwd.ts';
 import {
   buildEnvironment,
   needsHome,
@@ -58,11 +55,6 @@ import { planFailureReport } from './trap.ts';
 
 /** init's name until it becomes the user's program: how a created container is told from a running one. */
 export const INIT_NAME = 'runcell-init';
-
-/** Permissions of the session keyring: the kernel's for its possessor, and search for the user. */
-const KEYRING_PERMISSIONS = 0x3f1b0000;
-/** As much of the container's passwd as HOME is looked for in. */
-const PASSWD_BYTES = 65536;
 
 export class CreatePlan {
   readonly draft: Draft;
@@ -136,7 +128,7 @@ export class CreatePlan {
     b.call('prctl', [PR_SET_NAME, b.string(INIT_NAME), 0, 0, 0]);
     planLateNamespaces(draft, this.#joined);
     b.call('prctl', [PR_SET_DUMPABLE, 0, 0, 0, 0]);
-    this.#joinKeyring();
+    if (!draft.options.noNewKeyring) planKeyring(b, draft.options.id);
     if (draft.isNewNamespace('network')) planLoopback(b);
     if (draft.hasMountNamespace) {
       this.#nullFd = planMaskSource(draft);
@@ -144,24 +136,6 @@ export class CreatePlan {
       planMounts(draft, this.#init, this.mounts);
       if (ownsDev(draft, this.mounts)) planDevices(draft, this.#init);
     }
-  }
-
-  /** H28: a keyring of its own; only a kernel without keyrings is tolerated. */
-  #joinKeyring(): void {
-    const { draft } = this;
-    if (draft.options.noNewKeyring) return;
-    const b = draft.builder;
-    b.section('', 'join a session keyring', `_ses.${draft.options.id}`);
-    const keyring = b.slot('keyring');
-    const none = b.label();
-    const name = b.string(`_ses.${draft.options.id}`);
-    b.call('keyctl', [KEYCTL_JOIN_SESSION_KEYRING, name, 0, 0, 0], {
-      into: keyring,
-      tolerate: ['ENOSYS'],
-      onError: none,
-    });
-    b.call('keyctl', [KEYCTL_SETPERM, keyring, KEYRING_PERMISSIONS, 0, 0]);
-    b.place(none);
   }
 
   /** Ends the phase before the runtime hooks: init says that its root stands. */
@@ -175,6 +149,7 @@ export class CreatePlan {
     planHook(this.draft, {
       hook,
       specPath: `hooks.createContainer[${index}]`,
+      index,
       state,
       defaultEnv: [],
       directory: this.#init.root,
@@ -182,20 +157,21 @@ export class CreatePlan {
   }
 
   /**
-   * Init, into its root. The host's tree is gone before anything is written below the root again;
-   * masks come before the console and everything else the image can influence (H26).
+   * Init, into its root. Masks come after the hooks, which may mount, and before everything else
+   * that the image can influence (H26); the null device that masks files is the host's, so they come
+   * before the pivot too. After it the host's tree is gone.
    */
   enter(): void {
     const { draft } = this;
     const fds = this.#init;
     const b = draft.builder;
+    planMaskedPaths(draft, fds, this.#nullFd);
+    planReadonlyPaths(draft, fds);
     planPivot(draft, fds);
     if (entersPidNamespaceLast(draft)) planFinalClone(draft, fds);
     planSysctl(draft, fds);
-    planMaskedPaths(draft, fds, this.#nullFd);
-    planReadonlyPaths(draft, fds);
     planMakeCwd(draft, fds, draft.config.process!);
-    planNullStdio(draft, fds.root, fds.scratch);
+    if (draft.config.process?.terminal !== true) planNullStdio(draft, fds.root, fds.scratch);
     this.#makeTerminal();
     this.#readonlyDev();
     planRootAttributes(draft, fds);
@@ -234,8 +210,7 @@ export class CreatePlan {
     const { destination, root } = this.#init;
     openInRoot(b, root, mount.destination, destination);
     const attr = mountAttr(b, { set: MOUNT_ATTR_RDONLY });
-    const emptyPath = 0x1000;
-    b.call('mount_setattr', [destination, b.string(''), emptyPath, attr.pointer, attr.size]);
+    b.call('mount_setattr', [destination, b.string(''), AT_EMPTY_PATH, attr.pointer, attr.size]);
     b.call('close', [destination]);
   }
 
@@ -278,7 +253,7 @@ export class CreatePlan {
     b.call('read', [fds.go, b.space(8), 1], { retry: true });
     startHooks.hooks.forEach((hook, index) => {
       const specPath = `hooks.startContainer[${index}]`;
-      planHook(draft, { hook, specPath, state: startHooks.state, defaultEnv: env });
+      planHook(draft, { hook, specPath, index, state: startHooks.state, defaultEnv: env });
     });
     planExec(draft, {
       path,
@@ -293,26 +268,4 @@ export class CreatePlan {
 
 function nameArgument(b: Draft['builder'], name: string) {
   return [b.string(name), new TextEncoder().encode(name).length];
-}
-
-/** PASSWD with what could be read: nothing when there is no such regular file. */
-export function planReadPasswd(draft: Draft, root: Slot, scratch: Slot): void {
-  const b = draft.builder;
-  b.section('process.env', 'read HOME from the passwd of the container', '/etc/passwd');
-  const buffer = b.space(PASSWD_BYTES);
-  const got = b.slot('passwd length');
-  const none = b.label();
-  const send = b.label();
-  // O_NONBLOCK: a FIFO in its place must not stop us (CVE-2024-9676).
-  const flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC;
-  b.sum(got, 0);
-  openInRoot(b, root, '/etc/passwd', scratch, { flags, onError: none });
-  b.call('read', [scratch, buffer, PASSWD_BYTES], { into: got, onError: none });
-  b.call('close', [scratch]);
-  b.jump(send);
-  b.place(none);
-  b.sum(got, 0);
-  b.place(send);
-  sendMessage(b, 'PASSWD', 0, { length: got });
-  b.call('write', [CTL, buffer, got]);
 }

@@ -134,7 +134,7 @@ export function planMakeCwd(draft: Draft, fds: InitFds, process: Process): void 
  */
 export function planNullStdio(draft: Draft, root: Slot, scratch: Slot): void {
   const b = draft.builder;
-  if (draft.facts.nullStdio.length === 0 || draft.config.process?.terminal === true) return;
+  if (draft.facts.nullStdio.length === 0) return;
   b.section('process', "use the container's /dev/null", '/dev/null');
   const done = b.label();
   const close = b.label();

@@ -83,3 +83,27 @@ export function planPersonality(draft: Draft): void {
   b.section('linux.personality', `set ${domain}`, domain);
   b.call('personality', [PERSONALITIES[domain as keyof typeof PERSONALITIES]]);
 }
+
+/**
+ * process.execCPUAffinity: `initial` before the cgroup is entered, `final` in it
+ * (sched_setaffinity(2); the list's syntax was validated).
+ */
+export function planAffinity(b: ProgramBuilder, when: 'initial' | 'final', list?: string): void {
+  if (list === undefined || list === '') return;
+  b.section(`process.execCPUAffinity.${when}`, `set the affinity to ${list}`, list);
+  const mask = affinityMask(list);
+  b.call('sched_setaffinity', [0, mask.length, b.bytes(mask)]);
+}
+
+/** `0-3,7` as the kernel's bit mask, a multiple of 8 bytes. */
+export function affinityMask(list: string): Uint8Array {
+  const cpus: number[] = [];
+  for (const part of list.split(',')) {
+    const [first, last] = part.split('-').map((text) => Number(text.trim()));
+    for (let cpu = first!; cpu <= (last ?? first!); cpu++) cpus.push(cpu);
+  }
+  const highest = Math.max(...cpus);
+  const mask = new Uint8Array(8 * (Math.floor(highest / 64) + 1));
+  for (const cpu of cpus) mask[cpu >> 3]! |= 1 << (cpu & 7);
+  return mask;
+}

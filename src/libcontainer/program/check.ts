@@ -19,6 +19,12 @@ import { Renderer, trapTarget } from './print/render.ts';
 export interface CheckOptions {
   /** Whose paths `/` means when the program begins: the host's, or already the container's. */
   readonly root?: 'host' | 'container';
+  /**
+   * A supervisor stays on the host and becomes the compiler again, which decides about any error
+   * and whose launcher closes what is not its own: catch-all jumps and an execve without
+   * close_range are right there, and nowhere else.
+   */
+  readonly process?: 'container' | 'supervisor';
 }
 
 /** Problems of the program, as `op 12: …`, in the order of the ops. */
@@ -42,8 +48,9 @@ export function checkProgram(program: Program, options: CheckOptions = {}): stri
     checkReachability(image, add);
     checkTraps(image, add);
     pathProblems(image, options.root ?? 'host', add);
-    descriptorProblems(image, add);
-    toleranceProblems(image, add);
+    const isSupervisor = options.process === 'supervisor';
+    descriptorProblems(image, { sweeps: !isSupervisor }, add);
+    toleranceProblems(image, { catchesAll: isSupervisor }, add);
   }
   return [...new Set(problems)].sort((a, b) => opIndex(a) - opIndex(b));
 }

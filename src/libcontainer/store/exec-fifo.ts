@@ -6,6 +6,7 @@
  *     write(go, 1 byte)          ──► reads it; hooks; write(report, "0"); execve
  *     "0", end of file           ◄── execve closed its descriptors: the user's program runs
  *     "0", record (, head)       ◄── execve failed: the fatal record, the head of the executable
+ *     a HOOK message             ◄── a startContainer hook failed
  *     end of file alone          ◄── init died first
  *
  * fifo(7): opening for write without a reader is ENXIO under O_NONBLOCK, which is how a dead init
@@ -29,6 +30,8 @@ const MAX_REPORT = 1 + 32 + 4096;
 export type StartResult =
   | { readonly started: true }
   | { readonly started: false; readonly record: Uint8Array }
+  /** A startContainer hook failed before the execve: its message (docs/program.md). */
+  | { readonly started: false; readonly message: Uint8Array }
   | { readonly died: true };
 
 /** Makes both in the id's directory, readable and writable by us alone. */
@@ -127,6 +130,7 @@ function readSome(fd: number, buffer: Uint8Array, at: number): number | undefine
 }
 
 function judge(report: Uint8Array): StartResult {
-  if (report[0] !== ABOUT_TO_EXEC) return { died: true };
+  if (report.length === 0) return { died: true };
+  if (report[0] !== ABOUT_TO_EXEC) return { started: false, message: report.slice() };
   return report.length === 1 ? { started: true } : { started: false, record: report.slice(1) };
 }

@@ -58,12 +58,16 @@ export interface StateFile {
   readonly namespaces: readonly string[];
   /** Absolute directory of the container's cgroup; empty when it has none. */
   readonly cgroup_path: string;
+  /** Groups that were made for it, outermost first: they go with it when they are empty. */
+  readonly cgroup_made?: readonly string[];
   readonly annotations?: Readonly<Record<string, string>>;
   /** Directories that runcell made and `delete` may remove. */
   readonly owned: { readonly bundle?: string; readonly image?: string };
   readonly rootless: boolean;
   readonly systemd_cgroup: boolean;
   readonly terminal: boolean;
+  /** `--no-new-keyring`: exec joins none either. */
+  readonly no_new_keyring: boolean;
 }
 
 const MAX_BYTES = 16 << 20;

@@ -47,7 +47,11 @@ const BIRTHS: Readonly<Record<string, Birth | undefined>> = {
 
 const SWEPT = 'swept';
 
-export function descriptorProblems(image: Image, add: Add): void {
+export function descriptorProblems(
+  image: Image,
+  rules: { readonly sweeps: boolean },
+  add: Add,
+): void {
   for (const op of image.ops) {
     const problem = birthProblem(image, op);
     if (problem !== undefined) add(op, `P4: ${problem}`);
@@ -57,6 +61,9 @@ export function descriptorProblems(image: Image, add: Add): void {
     const facts = before[op.index];
     if (facts === undefined) continue;
     for (const problem of useProblems(image, op, facts)) add(op, `P4: ${problem}`);
+    if (rules.sweeps && image.syscall(op.nr) === 'execve' && facts.get(SWEPT) !== 'yes') {
+      add(op, 'P4: execve without close_range before it');
+    }
   }
 }
 
@@ -137,9 +144,6 @@ function useProblems(image: Image, op: DecodedOp, facts: Facts): string[] {
       problems.push(`${name} uses ${wordName(word.value)}, which is closed`);
     }
   });
-  if (name === 'execve' && facts.get(SWEPT) !== 'yes') {
-    problems.push('execve without close_range before it');
-  }
   return problems;
 }
 

@@ -46,7 +46,10 @@ const TOLERABLE: Readonly<Record<string, readonly string[]>> = {
   ppoll: ['EINTR'],
   // A group may hold a program that changed its user.
   kill: ['ESRCH', 'EPERM'],
-  pidfd_send_signal: ['ESRCH'],
+  // EINVAL: a number that the kernel does not let through is no reason to stop relaying.
+  pidfd_send_signal: ['ESRCH', 'EINVAL'],
+  // The same number twice.
+  dup3: ['EINVAL'],
   wait4: ['ECHILD', 'EINTR'],
   waitid: ['ECHILD', 'EINTR'],
   setsid: ['EPERM'],
@@ -60,7 +63,11 @@ const TOLERABLE: Readonly<Record<string, readonly string[]>> = {
  */
 const MAY_CATCH_ALL = new Set(['execve', 'execveat', 'statx', 'faccessat2', 'read', 'pread64']);
 
-export function toleranceProblems(image: Image, add: (op: DecodedOp, text: string) => void): void {
+export function toleranceProblems(
+  image: Image,
+  rules: { readonly catchesAll: boolean },
+  add: (op: DecodedOp, text: string) => void,
+): void {
   for (const op of image.ops) {
     const name = image.syscall(op.nr);
     if (name === undefined) continue;
@@ -68,6 +75,7 @@ export function toleranceProblems(image: Image, add: (op: DecodedOp, text: strin
       const text = errnoName(errno) ?? String(errno);
       if (!(TOLERABLE[name] ?? []).includes(text)) add(op, `P7: ${name} tolerates ${text}`);
     }
+    if (rules.catchesAll) continue;
     const catchesAll = (op.flags & JUMP_ON_ERROR) !== 0 && op.tolerated.length === 0;
     if (catchesAll && !MAY_CATCH_ALL.has(name) && !isInformative(image, op, name)) {
       add(op, `P7: ${name} tolerates every error`);

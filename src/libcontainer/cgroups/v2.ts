@@ -1,0 +1,207 @@
+/**
+ * A container's own group in the cgroup2 hierarchy: path, creation, kill, freeze, removal
+ * (cgroups(7), Documentation/admin-guide/cgroup-v2.rst; runtime-cli.md §6.1).
+ *
+ * On a hybrid host the hierarchy carries no limits, but membership, freeze and kill work in it.
+ */
+
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
+import { RuncellError, toRuncellError } from '../../error.ts';
+import { ERRNO } from '../linux/errno.ts';
+import { monotonicMs, sleepMs } from '../native/libc.ts';
+
+/** How long the members of a killed group may take to go. */
+const REMOVE_MS = 10_000;
+
+/**
+ * The directory of `cgroupsPath`: absolute from the hierarchy's root; relative, or empty with the
+ * id as its name, beside the caller's own group (v2 forbids processes in inner groups).
+ */
+export function cgroupDirectory(
+  root: string,
+  own: string,
+  path: string | undefined,
+  id: string,
+): string {
+  const wanted = path === undefined || path === '' ? id : path;
+  if (wanted.startsWith('/')) return root + cleaned(wanted, wanted);
+  const parent = own.slice(0, Math.max(0, own.lastIndexOf('/')));
+  return root + cleaned(`${parent}/${wanted}`, wanted);
+}
+
+function cleaned(path: string, given: string): string {
+  const parts = path.split('/').filter((part) => part !== '' && part !== '.');
+  if (parts.length === 0 || parts.includes('..')) {
+    const reason = parts.length === 0 ? 'is the root of the hierarchy' : 'leads out with ..';
+    throw new RuncellError({
+      code: 'config.value',
+      specPath: 'linux.cgroupsPath',
+      target: given,
+      reason,
+    });
+  }
+  return `/${parts.join('/')}`;
+}
+
+export interface MadeCgroup {
+  readonly directory: string;
+  /** Directories that did not exist before, outermost first; removal goes the other way. */
+  readonly made: readonly string[];
+}
+
+/** Makes the group and what is missing above it; one that exists must be empty and thawed. */
+export function makeCgroup(root: string, directory: string): MadeCgroup {
+  const made: string[] = [];
+  const parts = directory.slice(root.length + 1).split('/');
+  try {
+    for (let i = 1; i <= parts.length; i++) {
+      const path = `${root}/${parts.slice(0, i).join('/')}`;
+      if (makeDirectory(path)) made.push(path);
+    }
+    if (!made.includes(directory)) refuseOccupied(directory);
+  } catch (thrown) {
+    removeEmpty(made);
+    throw toRuncellError(thrown, {
+      specPath: 'linux.cgroupsPath',
+      operation: 'make the cgroup',
+      target: directory,
+    });
+  }
+  return { directory, made };
+}
+
+function makeDirectory(path: string): boolean {
+  try {
+    mkdirSync(path, 0o755);
+    return true;
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw thrown;
+  }
+}
+
+function refuseOccupied(directory: string): void {
+  const conflict = (reason: string): RuncellError =>
+    new RuncellError({ code: 'state.conflict', reason });
+  const count = listProcesses(directory).length;
+  if (count > 0) throw conflict(`container's cgroup is not empty: ${count} process(es) found`);
+  if (isFrozen(directory)) throw conflict("container's cgroup unexpectedly frozen");
+}
+
+/** Pids of the group and of every group below it. */
+export function listProcesses(directory: string): number[] {
+  const pids: number[] = [];
+  for (const path of subtree(directory)) {
+    for (const line of readGroupFile(`${path}/cgroup.procs`).split('\n')) {
+      if (line !== '') pids.push(Number(line));
+    }
+  }
+  return pids;
+}
+
+/** The group and the groups below it, parents first; empty when it is gone. */
+function subtree(directory: string): string[] {
+  const found: string[] = [];
+  const visit = (path: string): void => {
+    let names: string[];
+    try {
+      names = readdirSync(path, { withFileTypes: true })
+        .filter((entry) => entry.isDirectory())
+        .map((entry) => entry.name);
+    } catch {
+      return;
+    }
+    found.push(path);
+    for (const name of names) visit(`${path}/${name}`);
+  };
+  visit(directory);
+  return found;
+}
+
+/** Content of a file of a group, '' when the group is gone or the file is not readable as such. */
+function readGroupFile(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch (thrown) {
+    const { errno } = thrown as NodeJS.ErrnoException;
+    const expected: number[] = [ERRNO.ENOENT, ERRNO.ENODEV, ERRNO.EOPNOTSUPP];
+    if (expected.includes(Math.abs(errno ?? 0))) return '';
+    throw thrown;
+  }
+}
+
+export function isFrozen(directory: string): boolean {
+  return readGroupFile(`${directory}/cgroup.freeze`).trim() === '1';
+}
+
+/** Freezes or thaws; what is frozen cannot die of a signal on older kernels. */
+export function setFrozen(directory: string, frozen: boolean): void {
+  writeFileSync(`${directory}/cgroup.freeze`, frozen ? '1' : '0');
+}
+
+/** SIGKILL for every process of the group and below (cgroup.kill, Linux 5.14). */
+export function killCgroup(directory: string): void {
+  try {
+    writeFileSync(`${directory}/cgroup.kill`, '1');
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw toRuncellError(thrown, { operation: 'kill the cgroup', target: directory });
+  }
+}
+
+/**
+ * Removes the group with what the container made below it, then the parents in `made` that are
+ * empty. Members that were killed take a moment to leave: EBUSY is waited out.
+ */
+export function removeCgroup(directory: string, made: readonly string[] = []): void {
+  const deadline = monotonicMs() + REMOVE_MS;
+  for (let pause = 0.5; ; pause = Math.min(pause * 2, 20)) {
+    if (removeTree(directory)) break;
+    if (monotonicMs() > deadline) {
+      const pids = listProcesses(directory);
+      const reason = `still holds ${pids.length} process(es): ${pids.slice(0, 5).join(' ')}`;
+      throw new RuncellError({
+        code: 'kernel.operation',
+        operation: 'remove the cgroup',
+        target: directory,
+        reason,
+      });
+    }
+    sleepMs(pause);
+  }
+  removeEmpty(made.filter((path) => path !== directory));
+}
+
+function removeTree(directory: string): boolean {
+  if (removeDirectory(directory)) return true;
+  const paths = subtree(directory).reverse();
+  return paths.every(removeDirectory);
+}
+
+/** True when it is gone. */
+function removeDirectory(path: string): boolean {
+  try {
+    rmdirSync(path);
+    return true;
+  } catch (thrown) {
+    const { code } = thrown as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return true;
+    if (code === 'EBUSY' || code === 'ENOTEMPTY') return false;
+    throw toRuncellError(thrown, { operation: 'remove the cgroup', target: path });
+  }
+}
+
+/** Best effort, innermost first: a parent that another container uses by now stays. */
+function removeEmpty(made: readonly string[]): void {
+  for (const path of [...made].reverse()) {
+    try {
+      rmdirSync(path);
+    } catch {
+      return;
+    }
+  }
+}
+
+export function cgroupExists(directory: string): boolean {
+  return statSync(directory, { throwIfNoEntry: false })?.isDirectory() === true;
+}

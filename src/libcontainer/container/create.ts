@@ -1,0 +1,367 @@
+/**
+ * create: from a bundle to an init that waits for start (runtime-spec 1.3 runtime.md#lifecycle).
+ *
+ * The order is that of undoing: the id is claimed first, the state is written before there is a
+ * process, so that whatever kills the verb, `delete --force` finds what it made. What fails is
+ * undone here, in reverse.
+ */
+
+import { writeFileSync } from 'node:fs';
+import type { Config } from '@opencontainers-ts/spec';
+import { type RuncellError, toRuncellError } from '../../error.ts';
+import { runAllHooks, runHooks } from '../../hooks/run.ts';
+import { type Bundle, loadBundle } from '../../oci/bundle.ts';
+import { hookState } from '../../oci/state.ts';
+import { cgroupDirectory, killCgroup, makeCgroup, removeCgroup } from '../cgroups/v2.ts';
+import { makeNotifyDirectory, notifyDirectoryOf } from '../console/notify.ts';
+import { checkConsole } from '../console/socket.ts';
+import { spawnExecutor } from '../executor/cold.ts';
+import type { ExecutorSession } from '../executor/session.ts';
+import { findCgroupRoot, ownCgroup } from '../host/cgroup-mode.ts';
+import { probeMounts } from '../host/mount-sources.ts';
+import { probeHost } from '../host/probe.ts';
+import { pidfdGetfd, pidfdOpen, reap } from '../native/libc.ts';
+import { ungrantable } from '../plan/capabilities.ts';
+import { CreatePlan } from '../plan/create.ts';
+import type { PlanOptions } from '../plan/draft.ts';
+import type { IdMaps } from '../plan/idmap.ts';
+import { entersPidNamespaceLast } from '../plan/namespaces.ts';
+import { grantable } from '../plan/process.ts';
+import { planSelfCopy } from '../plan/self-copy.ts';
+import { makeExecFifos } from '../store/exec-fifo.ts';
+import { type ContainerLock, lockContainer } from '../store/lock.ts';
+import { claimId, prepareRoot, removeStateDir } from '../store/state-dir.ts';
+import { type StateFile, writeConfig, writeState } from '../store/state-file.ts';
+import { checkKeptFds, keptDescriptors } from './caller.ts';
+import type { Context } from './context.ts';
+import { Conversation } from './conversation.ts';
+import { executorPath } from './installation.ts';
+import { homeOf } from './passwd.ts';
+import { writePidFile } from './pid-file.ts';
+import { createdState, initialState } from './record.ts';
+
+export interface CreateOptions {
+  readonly id: string;
+  /** Absolute. */
+  readonly bundle: string;
+  readonly consoleSocket?: string;
+  readonly pidfdSocket?: string;
+  readonly pidFile?: string;
+  readonly noPivot: boolean;
+  readonly noNewKeyring: boolean;
+  readonly preserveFds: number;
+  readonly listenFds: number;
+  /** NOTIFY_SOCKET of the caller. */
+  readonly notifySocket?: string;
+  /** Directories that runcell made for this container, for `delete` to remove. */
+  readonly owned?: { readonly bundle?: string; readonly image?: string };
+}
+
+/** A container that stands, with the lock still held. */
+export interface Created {
+  readonly directory: string;
+  readonly state: StateFile;
+  readonly config: Config;
+  readonly lock: ContainerLock;
+  /** The pty's master where the caller's terminal is the container's. */
+  readonly master: number | undefined;
+}
+
+/** `create`: leaves init waiting; the pid file is written last. */
+export function createContainer(context: Context, options: CreateOptions): void {
+  const created = create(context, options, { foreground: false });
+  created.lock.release();
+}
+
+export function create(
+  context: Context,
+  options: CreateOptions,
+  how: { readonly foreground: boolean },
+): Created {
+  const attempt = new Attempt(context, options, how.foreground);
+  try {
+    return attempt.run();
+  } catch (thrown) {
+    throw attempt.undo(toRuncellError(thrown));
+  }
+}
+
+/** One try at a container: what has been made so far, and how to unmake it. */
+class Attempt {
+  readonly #context: Context;
+  readonly #options: CreateOptions;
+  readonly #foreground: boolean;
+  #bundle: Bundle | undefined;
+  #directory: string | undefined;
+  #lock: ContainerLock | undefined;
+  #state: StateFile | undefined;
+  #session: ExecutorSession | undefined;
+  #talk: Conversation | undefined;
+
+  constructor(context: Context, options: CreateOptions, foreground: boolean) {
+    this.#context = context;
+    this.#options = options;
+    this.#foreground = foreground;
+  }
+
+  run(): Created {
+    const { config } = this.#load();
+    const terminal = config.process.terminal === true;
+    const { consoleSocket } = this.#options;
+    checkConsole({ terminal, detach: !this.#foreground, consoleSocket });
+    checkKeptFds(this.#context.handOver, this.#options);
+    this.#claim();
+    const plan = this.#plan();
+    this.#startStage(plan);
+    const master = this.#buildInit(plan);
+    return this.#finish(master);
+  }
+
+  #load(): Bundle {
+    const bundle = loadBundle(this.#options.bundle);
+    for (const warning of bundle.warnings) this.#context.log.warn(warning);
+    for (const line of bundle.debug) this.#context.log.debug(line);
+    this.#bundle = bundle;
+    return bundle;
+  }
+
+  /** The id, its lock, and a state that tells `delete` where to look. */
+  #claim(): void {
+    const { root, explicitRoot } = this.#context;
+    const { id, owned } = this.#options;
+    const bundle = this.#bundle!;
+    prepareRoot(root, { explicit: explicitRoot });
+    const cgroupRoot = findCgroupRoot();
+    const wanted = cgroupDirectory(cgroupRoot, ownCgroup(), bundle.config.linux.cgroupsPath, id);
+    this.#directory = claimId(root, id);
+    this.#lock = lockContainer(this.#directory);
+    const { directory, made } = makeCgroup(cgroupRoot, wanted);
+    this.#state = initialState({
+      id,
+      bundle,
+      owned,
+      cgroup: directory,
+      cgroupMade: made,
+      noNewKeyring: this.#options.noNewKeyring,
+    });
+    writeState(this.#directory, this.#state);
+    writeConfig(this.#directory, bundle.configBytes);
+    makeExecFifos(this.#directory);
+    if (this.#options.notifySocket !== undefined) {
+      makeNotifyDirectory(this.#directory);
+    }
+  }
+
+  #plan(): CreatePlan {
+    const { bundleDir, rootfsPath, config } = this.#bundle!;
+    const mounts = probeMounts(config, bundleDir, rootfsPath);
+    const cgroupDir = this.#state!.cgroup_path;
+    const facts = probeHost({ config, mounts, cgroupRoot: findCgroupRoot(), cgroupDir });
+    const planned = { ...config, mounts: mounts.mounts };
+    const plan = new CreatePlan({ config: planned, facts, options: this.#planOptions() });
+    const caps = ungrantable(config.process.capabilities, grantable(plan.draft));
+    for (const name of caps) {
+      this.#context.log.warn(`process.capabilities: ${name} cannot be granted and is left out`);
+    }
+    return plan;
+  }
+
+  #planOptions(): PlanOptions {
+    const { handOver } = this.#context;
+    const options = this.#options;
+    const { bundleDir, rootfsPath, config } = this.#bundle!;
+    return {
+      id: options.id,
+      bundle: bundleDir,
+      rootfs: rootfsPath,
+      stateDir: this.#directory!,
+      noPivot: options.noPivot,
+      noNewKeyring: options.noNewKeyring,
+      keepFds: options.listenFds + options.preserveFds,
+      listenFds: options.listenFds,
+      consoleSocket: options.consoleSocket,
+      pidfdSocket: options.pidfdSocket,
+      foregroundTerminal: config.process.terminal === true && options.consoleSocket === undefined,
+      notifyDir:
+        options.notifySocket === undefined ? undefined : notifyDirectoryOf(this.#directory!),
+      nofile: { soft: handOver.nofileSoft, hard: handOver.nofileHard },
+    };
+  }
+
+  /** Up to a child in its namespaces and cgroup that waits for its program. */
+  #startStage(plan: CreatePlan): void {
+    const fds = keptDescriptors(plan.draft.options.keepFds);
+    const session = spawnExecutor({ image: executorPath(), fds });
+    this.#session = session;
+    const talk = new Conversation(session, this.#bundle!.config);
+    this.#talk = talk;
+    talk.send(planSelfCopy(plan.draft.facts.arch, session.ctlFd));
+    plan.idMaps.forEach((maps, index) => {
+      talk.send(plan.holder(index));
+      const holder = talk.expect('HOLDER');
+      writeIdMaps(holder.a, maps, 'mounts');
+    });
+    talk.send(plan.stage());
+    talk.expect('PID');
+    reap(session.pid);
+    if (plan.draft.isNewNamespace('user')) this.#mapIds(talk.pid);
+  }
+
+  #mapIds(pid: number): void {
+    const { uidMappings = [], gidMappings = [] } = this.#bundle!.config.linux;
+    writeIdMaps(pid, { uidMappings, gidMappings }, 'linux');
+  }
+
+  /** Init's programs; gives the terminal's master if it is ours to take. */
+  #buildInit(plan: CreatePlan): number | undefined {
+    const talk = this.#talk!;
+    const { hooks = {}, process } = this.#bundle!.config;
+    plan.setup();
+    const runtimeHooks = [hooks.prestart ?? [], hooks.createRuntime ?? []] as const;
+    if (runtimeHooks.some((list) => list.length > 0)) {
+      talk.send(plan.mounted());
+      talk.expect('MOUNTED');
+      this.#runHooks('prestart', talk.pid);
+      this.#runHooks('createRuntime', talk.pid);
+    }
+    const ownPids = plan.draft.isNewNamespace('pid');
+    const state = (status: 'creating' | 'created'): Uint8Array =>
+      Buffer.from(this.#hookState(status, ownPids ? 1 : talk.pid));
+    hooks.createContainer?.forEach((hook, index) => {
+      plan.createContainerHook(hook, index, state('creating'));
+    });
+    plan.enter();
+    const stageLeaves = entersPidNamespaceLast(plan.draft) ? talk.pid : undefined;
+    const master = plan.offersTerminal ? this.#takeMaster(plan) : undefined;
+    let home: string | undefined;
+    if (plan.needsHome) {
+      plan.passwd();
+      talk.send(plan.draft.cut());
+      home = homeOf(talk.expect('PASSWD').payload, process.user?.uid ?? 0);
+    }
+    talk.send(plan.become(home, { hooks: hooks.startContainer ?? [], state: state('created') }));
+    talk.expect('CREATED');
+    if (stageLeaves !== undefined) reap(stageLeaves);
+    return master;
+  }
+
+  /** pidfd_getfd(2) of the descriptor that init offers and keeps open until its next program. */
+  #takeMaster(plan: CreatePlan): number {
+    const talk = this.#talk!;
+    talk.send(plan.draft.cut());
+    const offered = talk.expect('PTY').a;
+    const pidfd = pidfdOpen(talk.pid);
+    return pidfdGetfd(pidfd!, offered);
+  }
+
+  #finish(master: number | undefined): Created {
+    const state = createdState(this.#state!, this.#talk!.pid);
+    writeState(this.#directory!, state);
+    if (this.#options.pidFile !== undefined && !this.#foreground) {
+      writePidFile(this.#options.pidFile, state.init_process_pid);
+    }
+    this.#session!.close();
+    return {
+      directory: this.#directory!,
+      state,
+      config: this.#bundle!.config,
+      lock: this.#lock!,
+      master,
+    };
+  }
+
+  #hookState(status: 'creating' | 'created' | 'stopped', pid: number | undefined): string {
+    const { bundleDir: bundle, config } = this.#bundle!;
+    return hookState({
+      id: this.#options.id,
+      status,
+      pid,
+      bundle,
+      annotations: config.annotations,
+    });
+  }
+
+  #runHooks(point: 'prestart' | 'createRuntime', pid: number): void {
+    runHooks({
+      point,
+      hooks: this.#bundle!.config.hooks?.[point] ?? [],
+      state: this.#hookState('creating', pid),
+      directory: this.#bundle!.bundleDir,
+      ...callerOf(this.#context),
+    });
+  }
+
+  /** Everything that was made, in reverse; the error comes back with what could not be undone. */
+  undo(error: RuncellError): RuncellError {
+    const problems: string[] = [];
+    const step = (action: () => void): void => {
+      try {
+        action();
+      } catch (thrown) {
+        problems.push(toRuncellError(thrown).message);
+      }
+    };
+    const pid = this.#talk?.pid ?? 0;
+    const state = this.#state;
+    if (this.#session !== undefined) step(() => this.#endProcesses(pid));
+    if (state !== undefined) step(() => removeCgroup(state.cgroup_path, state.cgroup_made));
+    if (pid !== 0) for (const problem of this.#poststop()) problems.push(problem.message);
+    if (this.#directory !== undefined) step(() => removeStateDir(this.#directory!));
+    this.#lock?.release();
+    return problems.length === 0 ? error : error.with({ undo: problems });
+  }
+
+  #endProcesses(pid: number): void {
+    const session = this.#session!;
+    session.close();
+    if (this.#state !== undefined) killCgroup(this.#state.cgroup_path);
+    for (const child of [session.pid, pid]) {
+      if (child === 0) continue;
+      try {
+        process.kill(child, 'SIGKILL');
+      } catch {
+        // It ended by itself.
+      }
+      reap(child);
+    }
+  }
+
+  #poststop(): RuncellError[] {
+    return runAllHooks({
+      point: 'poststop',
+      hooks: this.#bundle!.config.hooks?.poststop ?? [],
+      state: this.#hookState('stopped', undefined),
+      directory: this.#context.cwd,
+      ...callerOf(this.#context),
+    });
+  }
+}
+
+/** What runtime hooks inherit of the caller. */
+export function callerOf(context: Context): { env: Uint8Array; umask: number; nofileSoft: bigint } {
+  const { envBytes, umask, nofileSoft } = context.handOver;
+  return { env: envBytes, umask, nofileSoft };
+}
+
+/**
+ * uid_map and gid_map of a process (user_namespaces(7)): one write each; an unprivileged writer has
+ * to give up setgroups first.
+ */
+export function writeIdMaps(pid: number, maps: IdMaps, specPath: string): void {
+  const lines = (list: IdMaps['uidMappings']): string =>
+    list.map((m) => `${m.containerID} ${m.hostID} ${m.size}\n`).join('');
+  const write = (file: string, text: string, field: string): void => {
+    try {
+      writeFileSync(`/proc/${pid}/${file}`, text);
+    } catch (thrown) {
+      throw toRuncellError(thrown, {
+        specPath: `${specPath}.${field}`,
+        operation: `write ${file}`,
+        target: text.trim().replaceAll('\n', ', '),
+      });
+    }
+  };
+  if (process.geteuid!() !== 0) write('setgroups', 'deny', 'gidMappings');
+  write('uid_map', lines(maps.uidMappings), 'uidMappings');
+  write('gid_map', lines(maps.gidMappings), 'gidMappings');
+}

@@ -1,0 +1,126 @@
+/**
+ * delete: nothing of the container is left (runtime-spec 1.3 runtime.md#delete). `--force` also ends
+ * what runs, and clears whatever a killed verb left half made.
+ */
+
+import { closeSync } from 'node:fs';
+import type { Hook } from '@opencontainers-ts/spec';
+import { RuncellError, toRuncellError } from '../../error.ts';
+import { runAllHooks } from '../../hooks/run.ts';
+import { hookState } from '../../oci/state.ts';
+import { removeOwned } from '../../storage/bundle.ts';
+import { cgroupExists, isFrozen, killCgroup, removeCgroup, setFrozen } from '../cgroups/v2.ts';
+import { POLLIN, pidfdOpen, poll } from '../native/libc.ts';
+import { lockContainer } from '../store/lock.ts';
+import { checkRoot, removeStateDir, stateDirOf } from '../store/state-dir.ts';
+import { loadConfigBytes, loadState, type StateFile } from '../store/state-file.ts';
+import type { Context } from './context.ts';
+import { callerOf } from './create.ts';
+import { signalInit } from './kill.ts';
+import { parseConfig } from './start.ts';
+import { initAlive, statusOf } from './status.ts';
+
+const SIGKILL = 9;
+/** runc polls 100 times 100 ms. */
+const DEATH_MS = 10_000;
+
+export function deleteContainer(
+  context: Context,
+  id: string,
+  options: { readonly force: boolean },
+): void {
+  const directory = stateDirOf(context.root, id);
+  try {
+    checkRoot(context.root);
+    using _lock = lockContainer(directory);
+    deleteLocked(context, directory, options.force);
+  } catch (thrown) {
+    const error = toRuncellError(thrown);
+    if (!(options.force && error.code === 'state.missing')) throw error;
+  }
+}
+
+/** With the lock held. */
+export function deleteLocked(context: Context, directory: string, force: boolean): void {
+  const state = loadOrDiscard(directory, force);
+  if (state === undefined) return;
+  const status = statusOf(directory, state);
+  if (!force && status !== 'stopped' && status !== 'created') {
+    const reason = `cannot delete container ${state.id} that is not stopped: ${status}`;
+    throw new RuncellError({ code: 'state.conflict', reason });
+  }
+  endProcesses(state);
+  const hooks = poststopHooks(directory);
+  if (state.cgroup_path !== '') removeCgroup(state.cgroup_path, state.cgroup_made);
+  if (state.owned.bundle !== undefined || state.owned.image !== undefined) {
+    removeOwned(context, state.id, state.owned);
+  }
+  removeStateDir(directory);
+  poststop(context, state, hooks);
+}
+
+/** A directory without a readable state is what a killed create left: it goes. */
+function loadOrDiscard(directory: string, force: boolean): StateFile | undefined {
+  try {
+    return loadState(directory);
+  } catch (thrown) {
+    const error = toRuncellError(thrown);
+    if (error.code === 'state.missing' || (force && error.code === 'state.corrupt')) {
+      removeStateDir(directory);
+      if (!force) throw error;
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+function endProcesses(state: StateFile): void {
+  if (state.cgroup_path !== '' && cgroupExists(state.cgroup_path)) {
+    killCgroup(state.cgroup_path);
+    if (isFrozen(state.cgroup_path)) setFrozen(state.cgroup_path, false);
+  } else if (initAlive(state)) {
+    signalInit(state, SIGKILL);
+  }
+  waitForDeath(state);
+}
+
+function waitForDeath(state: StateFile): void {
+  if (state.init_process_pid === 0 || !initAlive(state)) return;
+  const pidfd = pidfdOpen(state.init_process_pid);
+  if (pidfd === undefined) return;
+  try {
+    if (!initAlive(state)) return;
+    if (poll([{ fd: pidfd, events: POLLIN }], DEATH_MS)[0] === 0) {
+      throw new RuncellError({
+        code: 'state.conflict',
+        reason: 'container init still running',
+        hint: `see /proc/${state.init_process_pid}/stack for what it waits for`,
+      });
+    }
+  } finally {
+    closeSync(pidfd);
+  }
+}
+
+function poststopHooks(directory: string): readonly Hook[] {
+  try {
+    return parseConfig(loadConfigBytes(directory)).hooks?.poststop ?? [];
+  } catch {
+    // Killed before the configuration was kept: nothing ran that a hook could follow.
+    return [];
+  }
+}
+
+/** The specification: a hook that fails is a warning, and the rest go on. */
+function poststop(context: Context, state: StateFile, hooks: readonly Hook[]): void {
+  if (hooks.length === 0 || state.init_process_pid === 0) return;
+  const { id, bundle, annotations } = state;
+  const problems = runAllHooks({
+    point: 'poststop',
+    hooks,
+    state: hookState({ id, status: 'stopped', bundle, annotations }),
+    directory: context.cwd,
+    ...callerOf(context),
+  });
+  for (const problem of problems) context.log.warn(problem.message);
+}

@@ -1,0 +1,250 @@
+/**
+ * exec: one more process in a container (runtime-cli.md §1.7, §2). The namespaces, cgroup and
+ * defaults are the container's; what is asked for is the request's, never more (security.md H34).
+ */
+
+import { closeSync, writeSync } from 'node:fs';
+import type { Config, Process } from '@opencontainers-ts/spec';
+import { RuncellError } from '../../error.ts';
+import { checkConsole } from '../console/socket.ts';
+import { relayTerminal } from '../console/terminal.ts';
+import { spawnExecutor } from '../executor/cold.ts';
+import type { ExecutorSession } from '../executor/session.ts';
+import type { HostFacts } from '../host/facts.ts';
+import { probeExecHost } from '../host/probe.ts';
+import type { NamespaceKind } from '../linux/namespace.ts';
+import { exitCodeOf, pidfdGetfd, pidfdOpen, reap } from '../native/libc.ts';
+import { ExecPlan } from '../plan/exec.ts';
+import { planSelfCopy } from '../plan/self-copy.ts';
+import { stateDirOf } from '../store/state-dir.ts';
+import { loadConfigBytes, loadState, type StateFile } from '../store/state-file.ts';
+import { checkKeptFds, keptDescriptors } from './caller.ts';
+import type { Context } from './context.ts';
+import { Conversation } from './conversation.ts';
+import { type ExecOptions, execProcess } from './exec-process.ts';
+import { executorPath } from './installation.ts';
+import { homeOf } from './passwd.ts';
+import { writePidFile } from './pid-file.ts';
+import { becomeWaiter, readFinish } from './run.ts';
+import { execFailure, parseConfig } from './start.ts';
+import { initAlive, statusOf } from './status.ts';
+
+export type { ExecOptions } from './exec-process.ts';
+
+/** The process's exit code, 0 when detached. May never return. */
+export function execContainer(context: Context, options: ExecOptions): number | Promise<number> {
+  const directory = stateDirOf(context.root, options.id);
+  const state = loadState(directory);
+  refuseUnlessJoinable(directory, state, options);
+  const config = parseConfig(loadConfigBytes(directory));
+  const process_ = execProcess(config, options);
+  const terminal = process_.terminal === true;
+  checkConsole(
+    terminal,
+    !options.detach && options.consoleSocket === undefined,
+    options.consoleSocket,
+  );
+  checkKeptFds(context.handOver, { preserveFds: options.preserveFds, listenFds: 0 });
+  const initPidfd = openInit(state);
+  try {
+    const running = startProcess(context, { options, state, config, process: process_, initPidfd });
+    return settle(context, options, process_, running);
+  } finally {
+    closeSync(initPidfd);
+  }
+}
+
+function refuseUnlessJoinable(directory: string, state: StateFile, options: ExecOptions): void {
+  const conflict = (reason: string): RuncellError =>
+    new RuncellError({ code: 'state.conflict', reason });
+  const status = statusOf(directory, state);
+  if (status === 'stopped') throw conflict('cannot exec in a stopped container');
+  if (status === 'creating') throw conflict('cannot exec in a container that is being created');
+  if (status === 'paused' && !options.ignorePaused) {
+    throw conflict('cannot exec in a paused container (use --ignore-paused to override)');
+  }
+}
+
+/** The identity is compared after the pidfd is open (security.md H8). */
+function openInit(state: StateFile): number {
+  const pidfd = pidfdOpen(state.init_process_pid);
+  if (pidfd !== undefined && initAlive(state)) return pidfd;
+  if (pidfd !== undefined) closeSync(pidfd);
+  throw new RuncellError({ code: 'state.conflict', reason: 'cannot exec in a stopped container' });
+}
+
+interface Request {
+  readonly options: ExecOptions;
+  readonly state: StateFile;
+  readonly config: Config;
+  readonly process: Process;
+  readonly initPidfd: number;
+}
+
+/** A process that has everything and waits for one byte. */
+interface Running {
+  readonly session: ExecutorSession;
+  readonly pid: number;
+  readonly master: number | undefined;
+}
+
+function startProcess(context: Context, request: Request): Running {
+  const { options, state } = request;
+  const kept = keptDescriptors(options.preserveFds);
+  const initFd = 3 + options.preserveFds;
+  const fds = [...kept, { from: request.initPidfd, to: initFd }];
+  const session = spawnExecutor({ image: executorPath(), fds });
+  const talk = new Conversation(session, { ...request.config, process: request.process });
+  try {
+    const cgroupDir = execCgroup(state, options.cgroup);
+    const plan = makePlan(context, request, probeExecHost(cgroupDir), initFd);
+    talk.send(planSelfCopy(plan.draft.facts.arch, session.ctlFd));
+    talk.send(plan.stage());
+    talk.expect('PID');
+    reap(session.pid);
+    return { session, pid: talk.pid, master: prepare(plan, talk, request.process) };
+  } catch (thrown) {
+    session.close();
+    for (const pid of [session.pid, talk.pid]) if (pid !== 0) end(pid);
+    throw thrown;
+  }
+}
+
+/** The container's group, or one below it. */
+function execCgroup(state: StateFile, path: string | undefined): string | undefined {
+  if (state.cgroup_path === '') return undefined;
+  const parts = (path ?? '').split('/').filter((part) => part !== '' && part !== '.');
+  if (parts.includes('..')) {
+    const reason = 'leads out of the container with ..';
+    throw new RuncellError({ code: 'usage', operation: '--cgroup', target: path, reason });
+  }
+  return [state.cgroup_path, ...parts].join('/');
+}
+
+function makePlan(
+  context: Context,
+  request: Request,
+  facts: HostFacts,
+  initPidfd: number,
+): ExecPlan {
+  const { options, state, config, process } = request;
+  const { handOver } = context;
+  return new ExecPlan({
+    config,
+    facts,
+    process,
+    initPidfd,
+    namespaces: state.namespaces as readonly NamespaceKind[],
+    initRoot: `/proc/${state.init_process_pid}/root`,
+    options: {
+      id: options.id,
+      bundle: state.bundle,
+      rootfs: state.rootfs,
+      stateDir: '',
+      noPivot: false,
+      noNewKeyring: state.no_new_keyring,
+      keepFds: options.preserveFds,
+      listenFds: 0,
+      consoleSocket: options.consoleSocket,
+      pidfdSocket: options.pidfdSocket,
+      foregroundTerminal: process.terminal === true && options.consoleSocket === undefined,
+      notifyDir: undefined,
+      nofile: { soft: handOver.nofileSoft, hard: handOver.nofileHard },
+    },
+  });
+}
+
+/** Sends what is left of the programs; gives the pty's master where it is ours. */
+function prepare(plan: ExecPlan, talk: Conversation, process: Process): number | undefined {
+  plan.enter();
+  let master: number | undefined;
+  if (plan.offersTerminal) {
+    talk.send(plan.draft.cut());
+    const offered = talk.expect('PTY').a;
+    const pidfd = pidfdOpen(talk.pid)!;
+    master = pidfdGetfd(pidfd, offered);
+    closeSync(pidfd);
+  }
+  let home: string | undefined;
+  if (plan.needsHome) {
+    plan.passwd();
+    talk.send(plan.draft.cut());
+    home = homeOf(talk.expect('PASSWD').payload, process.user?.uid ?? 0);
+  }
+  talk.send(plan.become(home));
+  talk.expect('CREATED');
+  return master;
+}
+
+function end(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It ended by itself.
+  }
+  reap(pid);
+}
+
+/** Lets it go and waits as asked for. */
+function settle(
+  context: Context,
+  options: ExecOptions,
+  process_: Process,
+  running: Running,
+): number | Promise<number> {
+  const { session, pid, master } = running;
+  const writePid = (): void => {
+    if (options.pidFile !== undefined) writePidFile(options.pidFile, pid);
+  };
+  if (master === undefined && !options.detach) {
+    writePid();
+    return becomeWaiter(context, {
+      pid,
+      gate: { kind: 'socket', fd: session.fd },
+      alwaysFinish: false,
+      finish: ['exec', process_.args![0]!],
+      keepFds: [session.fd],
+    });
+  }
+  letGo(session, pid, process_);
+  writePid();
+  return master === undefined ? 0 : relay(pid, master);
+}
+
+async function relay(pid: number, masterFd: number): Promise<number> {
+  const pidfd = pidfdOpen(pid);
+  if (pidfd === undefined) return exitCodeOf(reap(pid));
+  try {
+    return await relayTerminal({ masterFd, pidfd });
+  } finally {
+    closeSync(pidfd);
+    closeSync(masterFd);
+  }
+}
+
+/** One byte, then its report until end of file: it became the program, or it says why not. */
+function letGo(session: ExecutorSession, pid: number, process_: Process): void {
+  writeSync(session.fd, 'g');
+  const report = session.readRest();
+  session.close();
+  const failure = execReport(report, process_.args![0]!);
+  if (failure === undefined) return;
+  end(pid);
+  throw failure;
+}
+
+function execReport(report: Uint8Array, path: string): RuncellError | undefined {
+  if (report.length === 1) return undefined;
+  if (report.length === 0) {
+    return new RuncellError({ code: 'kernel.init', reason: 'the process ended before it ran' });
+  }
+  return execFailure(report.subarray(1), { process: { cwd: '/', args: [path] } });
+}
+
+/** The end of a foreground exec whose process did not become the program. */
+export function finishExec(path: string): number {
+  const { status, report } = readFinish();
+  const failure = execReport(report, path);
+  if (failure !== undefined) throw failure;
+  return status;
+}

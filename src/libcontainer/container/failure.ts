@@ -1,0 +1,128 @@
+/**
+ * From what a container process reports to an error a person understands: the program is the source
+ * map, its sections say which field of config.json an op was compiled from.
+ *
+ * Strings that engines look for (runtime-cli.md §3.3) are runc's to the letter.
+ */
+
+import type { Hook } from '@opencontainers-ts/spec';
+import { RuncellError } from '../../error.ts';
+import { HOOK_KINDS, HOOK_NOT_EXECUTED, HOOK_TIMED_OUT } from '../../hooks/compile.ts';
+import { DEFAULT_TIMEOUT_SECONDS } from '../../hooks/points.ts';
+import type { FatalRecord, Message } from '../executor/protocol.ts';
+import { ERRNO } from '../linux/errno.ts';
+import { SYSCALLS, type SyscallName } from '../linux/syscall.ts';
+import type { Program, Section } from '../program/builder.ts';
+import { CMP, OP, OP_SIZE, WIRE_HEADER_SIZE } from '../program/op.ts';
+import { hintFor } from './hints.ts';
+
+/** The op's system call, `check` for a comparison. */
+export function operationOf(program: Program, op: number): SyscallName | 'check' | undefined {
+  const view = new DataView(program.bytes.buffer, program.bytes.byteOffset + WIRE_HEADER_SIZE);
+  const number = view.getUint16(op * OP_SIZE + OP.nr, true);
+  if (number === CMP) return 'check';
+  const table = SYSCALLS[program.arch] as Readonly<Record<string, number>>;
+  for (const name of Object.keys(table)) if (table[name] === number) return name as SyscallName;
+  return undefined;
+}
+
+export function sectionAt(program: Program, op: number): Section | undefined {
+  return program.sections[program.sectionOf[op] ?? -1];
+}
+
+/** A fatal record as an error that names field, target and reason. */
+export function fatalError(program: Program, record: FatalRecord, reason?: string): RuncellError {
+  const section = sectionAt(program, record.op);
+  const operation = operationOf(program, record.op);
+  // An openat2 that misses what an ignored mkdirat could not make is not the cause (ENOENT), the
+  // mkdirat is: its errno is the one before.
+  const masked = operation === 'openat2' && record.errno === ERRNO.ENOENT && record.ignored !== 0;
+  const errno = masked && record.ignored !== ERRNO.EEXIST ? record.ignored : record.errno;
+  const specPath = section?.specPath ?? '';
+  const note = operation === 'check' ? program.notes.get(record.op) : undefined;
+  const text = reason ?? note;
+  return new RuncellError({
+    code: 'kernel.operation',
+    ...(specPath === '' ? {} : { specPath }),
+    operation:
+      section === undefined ? (operation ?? 'executor') : `${section.reason}: ${operation}`,
+    errno,
+    ...(text === undefined ? {} : { reason: text }),
+    hint: hintFor({ specPath, operation: operation ?? '', errno, reason: section?.reason ?? '' }),
+    op: `${operation} #${record.op}`,
+  });
+}
+
+/** `e tmpfs: Bad value for 'size'` as the kernel's own words without the level (fsopen(2)). */
+export function filesystemReason(payload: Uint8Array): string | undefined {
+  const text = new TextDecoder().decode(payload).trim();
+  const line = text.split('\n').at(-1) ?? '';
+  const words = line.replace(/^[eiw] /, '');
+  return words === '' ? undefined : words;
+}
+
+/** args[0] was not found or may not be run: runc's (Go's exec.LookPath) words. */
+export function lookupError(name: string, errno: number): RuncellError {
+  const quoted = JSON.stringify(name);
+  if (!name.includes('/'))
+    return executableError(`exec: ${quoted}: executable file not found in $PATH`);
+  switch (errno) {
+    case ERRNO.EISDIR:
+      return executableError(`exec: ${quoted}: is a directory`);
+    case ERRNO.EACCES:
+      return executableError(`exec: ${quoted}: permission denied`);
+    case ERRNO.ENOTDIR:
+      return executableError(`exec: ${quoted}: stat ${name}: not a directory`);
+    case ERRNO.ENOENT:
+      return executableError(`exec: ${quoted}: stat ${name}: no such file or directory`);
+    default:
+      return executableError(`exec: ${quoted}: stat ${name}`).with({ errno });
+  }
+}
+
+function executableError(reason: string): RuncellError {
+  return new RuncellError({ code: 'config.executable', specPath: 'process.args', reason });
+}
+
+export function cwdError(cwd: string): RuncellError {
+  return new RuncellError({
+    code: 'config.value',
+    specPath: 'process.cwd',
+    target: cwd,
+    reason: 'current working directory is outside of container mount namespace root',
+  });
+}
+
+/** A HOOK message: which of the point's hooks failed, and how. */
+export function hookError(point: string, hooks: readonly Hook[], message: Message): RuncellError {
+  const index = Math.floor(message.a / HOOK_KINDS);
+  const kind = message.a % HOOK_KINDS;
+  const hook = hooks[index];
+  const fields = { specPath: `hooks.${point}[${index}]`, target: hook?.path };
+  if (kind === HOOK_NOT_EXECUTED) {
+    return new RuncellError({ code: 'hook.failed', ...fields, errno: -message.b });
+  }
+  const tail = quoteTail(message.payload);
+  if (kind === HOOK_TIMED_OUT) {
+    const seconds = hook?.timeout ?? DEFAULT_TIMEOUT_SECONDS;
+    const reason =
+      `hook ran past its timeout of ${seconds}s` +
+      ` (hook ran past specified timeout of ${seconds.toFixed(1)}s)${tail}`;
+    return new RuncellError({ code: 'hook.timeout', ...fields, reason });
+  }
+  const how = kind === CLD_EXITED ? 'exit status' : 'signal';
+  return new RuncellError({ code: 'hook.failed', ...fields, reason: `${how} ${message.b}${tail}` });
+}
+
+/** si_code of waitid(2): the process called exit. */
+const CLD_EXITED = 1;
+
+function quoteTail(payload: Uint8Array): string {
+  const text = new TextDecoder()
+    .decode(payload)
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '')
+    .join(' | ');
+  return text === '' ? '' : `: ${text}`;
+}

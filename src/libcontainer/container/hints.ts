@@ -1,0 +1,73 @@
+/**
+ * What a user can do about a failed system call, by operation, errno and place in config.json; one
+ * line each, as bubblewrap's mount_strerror. No hint is better than a wrong one.
+ */
+
+import { ERRNO } from '../linux/errno.ts';
+
+interface Failure {
+  readonly specPath: string;
+  readonly operation: string;
+  readonly errno: number;
+  /** The section's reason, as `mount proc on /proc`. */
+  readonly reason: string;
+}
+
+type Rule = readonly [(failure: Failure) => boolean, string];
+
+const at = (prefix: string) => (f: Failure) => f.specPath.startsWith(prefix);
+
+const RULES: readonly Rule[] = [
+  [
+    (f) => at('process.user')(f) && f.errno === ERRNO.EINVAL,
+    'the id has no mapping in the user namespace: see linux.uidMappings and linux.gidMappings',
+  ],
+  [
+    (f) => at('process.rlimits')(f) && f.errno === ERRNO.EPERM,
+    'raising a hard limit needs CAP_SYS_RESOURCE',
+  ],
+  [
+    (f) => at('process.oomScoreAdj')(f) && f.errno === ERRNO.EACCES,
+    'lowering the score needs CAP_SYS_RESOURCE',
+  ],
+  [
+    (f) => at('process.scheduler')(f) && f.errno === ERRNO.EPERM,
+    'the policy needs CAP_SYS_NICE, and SCHED_DEADLINE all CPUs of its cpuset',
+  ],
+  [
+    (f) => f.operation === 'pivot_root' && f.errno === ERRNO.EINVAL,
+    'on an initramfs use --no-pivot',
+  ],
+  [
+    (f) => f.reason.startsWith('mount sysfs') && f.errno === ERRNO.EPERM,
+    'sysfs needs a network namespace of the same user namespace: bind /sys instead',
+  ],
+  [
+    (f) => f.reason.startsWith('mount proc') && f.errno === ERRNO.EPERM,
+    'proc needs a new pid namespace and a host /proc without masks',
+  ],
+  [
+    (f) => at('mounts')(f) && f.errno === ERRNO.ENODEV,
+    'the kernel has no such filesystem: see /proc/filesystems',
+  ],
+  [
+    (f) => f.operation === 'clone3' && f.errno === ERRNO.ENOSPC,
+    'a limit in /proc/sys/user/max_*_namespaces is reached',
+  ],
+  [
+    (f) => f.operation === 'clone3' && f.errno === ERRNO.EBUSY,
+    'the cgroup has controllers enabled for its children: processes may only be in its leaves',
+  ],
+  [
+    (f) => f.operation === 'clone3' && f.errno === ERRNO.EAGAIN,
+    'a limit on processes (RLIMIT_NPROC or pids.max) is reached',
+  ],
+  [
+    (f) => (at('mounts')(f) || at('linux.devices')(f)) && f.errno === ERRNO.EROFS,
+    'the mount point is missing and its file system is read-only',
+  ],
+];
+
+export function hintFor(failure: Failure): string | undefined {
+  return RULES.find(([applies]) => applies(failure))?.[1];
+}

@@ -1,0 +1,82 @@
+/**
+ * kill: a signal for init, or for every process of the container (runtime-spec 1.3 runtime.md#kill).
+ * Takes no lock: a container whose create hangs must be killable.
+ */
+
+import { closeSync } from 'node:fs';
+import { RuncellError } from '../../error.ts';
+import { killCgroup, listProcesses, setFrozen } from '../cgroups/v2.ts';
+import { pidfdOpen, pidfdSendSignal } from '../native/libc.ts';
+import { stateDirOf } from '../store/state-dir.ts';
+import { loadState, type StateFile } from '../store/state-file.ts';
+import type { Context } from './context.ts';
+import { initAlive, type Status, statusOf } from './status.ts';
+
+const SIGKILL = 9;
+
+export function killContainer(
+  context: Context,
+  id: string,
+  signal: number,
+  options: { readonly all: boolean },
+): void {
+  const directory = stateDirOf(context.root, id);
+  const state = loadState(directory);
+  const status = statusOf(directory, state);
+  if (options.all) {
+    killAll(state, signal, status);
+    return;
+  }
+  if (status === 'stopped') throw notRunning();
+  if (signal === SIGKILL && !state.namespaces.includes('pid') && state.cgroup_path !== '') {
+    // Without a pid namespace the kernel does not end the others with init.
+    killCgroup(state.cgroup_path);
+    return;
+  }
+  if (!signalInit(state, signal)) throw notRunning();
+  thawToDie(state, signal, status);
+}
+
+function notRunning(): RuncellError {
+  return new RuncellError({ code: 'state.conflict', reason: 'container not running' });
+}
+
+/** False when it is gone. The identity is checked after the pidfd is open (security.md H8). */
+export function signalInit(state: StateFile, signal: number): boolean {
+  const pidfd = pidfdOpen(state.init_process_pid);
+  if (pidfd === undefined) return false;
+  try {
+    return initAlive(state) && pidfdSendSignal(pidfd, signal);
+  } finally {
+    closeSync(pidfd);
+  }
+}
+
+/** A frozen process dies of SIGKILL only when it is thawed on kernels that freeze like v1. */
+function thawToDie(state: StateFile, signal: number, status: Status): void {
+  if (signal === SIGKILL && status === 'paused') setFrozen(state.cgroup_path, false);
+}
+
+/** Succeeds on a stopped container too: shims rely on it (runtime-cli.md §5.1). */
+function killAll(state: StateFile, signal: number, status: Status): void {
+  if (state.cgroup_path === '') {
+    if (status !== 'stopped') signalInit(state, signal);
+    return;
+  }
+  if (signal === SIGKILL) {
+    killCgroup(state.cgroup_path);
+    return;
+  }
+  for (const pid of listProcesses(state.cgroup_path)) signalMember(state.cgroup_path, pid, signal);
+}
+
+/** The pid is looked up again with the pidfd open: a number may have a new owner by then. */
+function signalMember(cgroup: string, pid: number, signal: number): void {
+  const pidfd = pidfdOpen(pid);
+  if (pidfd === undefined) return;
+  try {
+    if (listProcesses(cgroup).includes(pid)) pidfdSendSignal(pidfd, signal);
+  } finally {
+    closeSync(pidfd);
+  }
+}

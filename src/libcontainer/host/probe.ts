@@ -1,0 +1,105 @@
+/**
+ * Gathers `HostFacts`: the only part of planning that looks at the machine. Every read is there
+ * because a plan depends on it; what most containers do not need is not read.
+ */
+
+import { fstatSync, readFileSync, statSync } from 'node:fs';
+import type { Config } from '@opencontainers-ts/spec';
+import { toRuncellError } from '../../error.ts';
+import type { Arch } from '../linux/arch.ts';
+import { NAMESPACES, type NamespaceKind } from '../linux/namespace.ts';
+import type { HostFacts } from './facts.ts';
+import type { MountFacts } from './mount-sources.ts';
+
+export interface ProbeRequest {
+  readonly config: Config;
+  readonly mounts: MountFacts;
+  readonly cgroupRoot: string;
+  readonly cgroupDir: string | undefined;
+}
+
+export function probeHost(request: ProbeRequest): HostFacts {
+  const capabilities = probeCapabilities();
+  return {
+    arch: process.arch as Arch,
+    kernel: kernelVersion(),
+    euid: process.geteuid!(),
+    cgroupRoot: request.cgroupRoot,
+    cgroupDir: request.cgroupDir,
+    permittedCapabilities: capabilities.permitted,
+    lastCapability: capabilities.last,
+    sourceIsDirectory: request.mounts.sourceIsDirectory,
+    destinations: request.mounts.destinations,
+    copyUp: request.mounts.copyUp,
+    sameNamespaces: probeSameNamespaces(request.config),
+    nullStdio: [0, 1, 2].filter(isNullDevice),
+  };
+}
+
+/** What an exec depends on: the container's own surroundings exist already. */
+export function probeExecHost(cgroupDir: string | undefined): HostFacts {
+  const capabilities = probeCapabilities();
+  return {
+    arch: process.arch as Arch,
+    kernel: kernelVersion(),
+    euid: process.geteuid!(),
+    cgroupRoot: '',
+    cgroupDir,
+    permittedCapabilities: capabilities.permitted,
+    lastCapability: capabilities.last,
+    sourceIsDirectory: [],
+    destinations: [],
+    copyUp: new Map(),
+    sameNamespaces: new Set(),
+    nullStdio: [0, 1, 2].filter(isNullDevice),
+  };
+}
+
+/** `6.18.44-…` as [6, 18]. */
+export function kernelVersion(): [number, number] {
+  const [major = 0, minor = 0] = readFileSync('/proc/sys/kernel/osrelease', 'latin1')
+    .split('.')
+    .map((part) => Number.parseInt(part, 10));
+  return [major, minor];
+}
+
+/** What this process holds, and which capability is the kernel's last (capabilities(7)). */
+export function probeCapabilities(): { permitted: bigint; last: number } {
+  const status = readFileSync('/proc/self/status', 'latin1');
+  const at = status.indexOf('CapPrm:\t') + 'CapPrm:\t'.length;
+  const permitted = BigInt(`0x${status.slice(at, at + 16)}`);
+  const last = Number(readFileSync('/proc/sys/kernel/cap_last_cap', 'latin1'));
+  return { permitted, last };
+}
+
+/** Paths that lead to the namespace the caller is in: nsfs(5) inodes are compared. */
+function probeSameNamespaces(config: Config): Set<NamespaceKind> {
+  const same = new Set<NamespaceKind>();
+  (config.linux?.namespaces ?? []).forEach(({ type, path }, index) => {
+    if (path === undefined || path === '') return;
+    try {
+      const theirs = statSync(path);
+      const ours = statSync(`/proc/self/ns/${NAMESPACES[type].file}`);
+      if (theirs.ino === ours.ino && theirs.dev === ours.dev) same.add(type);
+    } catch (thrown) {
+      throw toRuncellError(thrown, {
+        specPath: `linux.namespaces[${index}].path`,
+        operation: 'join',
+        target: path,
+      });
+    }
+  });
+  return same;
+}
+
+/** Device 1:3, as fstat(2) encodes it. */
+const NULL_RDEV = 0x103;
+
+function isNullDevice(fd: number): boolean {
+  try {
+    const stat = fstatSync(fd);
+    return stat.isCharacterDevice() && stat.rdev === NULL_RDEV;
+  } catch {
+    return false;
+  }
+}
