@@ -1,23 +1,33 @@
 /**
  * `npm run build`: everything that runs, into dist/.
  *
- *     runcell, executor   machine code (scripts/emit.ts)
- *     runcell.cjs         the hot verbs, one file, at most 150 KB of script
- *     cold.cjs            help and the rare verbs, with oclif
- *     explain.cjs         the validators that name every problem, loaded after a no
+ *     runcell, executor     machine code (scripts/emit.ts)
+ *     runcell.cjs           picks the bundle of a verb (src/boot.ts)
+ *     hot/VERB.js           a hot verb and all it loads, at most 150 KB of script
+ *     hot/VERB.ARCH.cache   V8's code cache of it (scripts/code-cache.ts)
+ *     hot/rest.js           versions, usage errors, the way to cold.cjs
+ *     cold.cjs              help and the rare verbs, with oclif
+ *     explain.cjs           the validators that name every problem, loaded after a no
  *
- * The same sources give the same bytes. Nothing but this package's own files and node_modules is read.
+ * The same sources give the same bytes, the cache apart. Nothing but this package's own files and
+ * node_modules is read.
  */
 
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
+import { HOT_VERBS } from '../src/commands/verb.ts';
+import { NODE_FLAGS } from '../src/launcher/hand-over.ts';
 import { emit } from './emit.ts';
 import { generateSpec } from './generate-spec.ts';
 import { compactManifest, type FullManifest } from './manifest.ts';
 
+const require = createRequire(import.meta.url);
+
 const root = path.join(import.meta.dirname, '..');
+/** Bytes of script that a verb may load: its bundle and src/boot.ts. */
 const HOT_LIMIT = 150_000;
 
 const GENERATED = path.join(root, 'packages/spec/generated');
@@ -44,6 +54,27 @@ const hotManifest: Plugin = {
   },
 };
 
+/**
+ * Node's modules as ES modules: esbuild would copy every property of `fs` for each of our modules
+ * that imports it, 0.1 ms each time.
+ */
+const builtins: Plugin = {
+  name: 'builtins',
+  setup: ({ onResolve, onLoad }) => {
+    onResolve({ filter: /^node:/ }, ({ path: name, namespace }) =>
+      namespace === 'builtin'
+        ? { path: name, external: true }
+        : { path: name, namespace: 'builtin' },
+    );
+    onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path: name }) => {
+      const names = Object.keys(require(name) as object).filter((key) => key !== 'default');
+      const lines = names.map((key) => `export const ${key} = /* @__PURE__ */ get('${key}');`);
+      const head = `const all = require('${name}'); export default all; const get = (key) => all[key];`;
+      return { contents: [head, ...lines].join('\n'), loader: 'js' };
+    });
+  },
+};
+
 export interface Built {
   readonly outDir: string;
   /** Bytes by file name. */
@@ -53,17 +84,16 @@ export interface Built {
 export async function buildAll(outDir = path.join(root, 'dist')): Promise<Built> {
   const arch = process.arch;
   if (arch !== 'x64' && arch !== 'arm64') throw new Error(`no executor for ${arch}`);
-  fs.mkdirSync(outDir, { recursive: true });
+  fs.rmSync(path.join(outDir, 'hot'), { recursive: true, force: true });
+  fs.mkdirSync(path.join(outDir, 'hot'), { recursive: true });
   await generateSpec();
   emit(outDir, arch);
   const shared = sharedOptions();
   await Promise.all([
     build({
       ...shared,
-      entryPoints: [path.join(root, 'src/main.ts')],
+      entryPoints: [path.join(root, 'src/boot.ts')],
       outfile: path.join(outDir, 'runcell.cjs'),
-      plugins: [apart, hotManifest],
-      external: ['proper-lockfile'],
     }),
     build({
       ...shared,
@@ -71,13 +101,62 @@ export async function buildAll(outDir = path.join(root, 'dist')): Promise<Built>
       outfile: path.join(outDir, 'cold.cjs'),
       plugins: [apart],
     }),
+    buildHot(shared, '', path.join(outDir, 'hot/rest.js')),
+    ...HOT_VERBS.map((id) => buildHot(shared, id, path.join(outDir, 'hot', `${fileOf(id)}.js`))),
   ]);
   fs.copyFileSync(path.join(GENERATED, 'explain.cjs'), path.join(outDir, 'explain.cjs'));
+  makeCodeCaches(path.join(outDir, 'hot'));
+  return { outDir, sizes: sizesOf(outDir) };
+}
+
+const fileOf = (id: string): string => id.replace(':', '-');
+
+/** One verb with main around it, as the function that src/boot.ts calls. */
+async function buildHot(shared: BuildOptions, id: string, outfile: string): Promise<void> {
+  const module = JSON.stringify(`./src/commands/${id.replace(':', '/')}.ts`);
+  const verb = id === '' ? 'undefined' : `verbs[${JSON.stringify(exportOf(id))}]`;
+  const lines = [
+    id === '' ? '' : `import * as verbs from ${module};`,
+    `import { runMain } from './src/main.ts';`,
+    `runMain(${JSON.stringify(id)}, ${verb});`,
+  ];
+  const { outputFiles } = await build({
+    ...shared,
+    stdin: { contents: lines.join('\n'), resolveDir: root, loader: 'ts' },
+    write: false,
+    plugins: [builtins, apart, hotManifest],
+    external: ['proper-lockfile'],
+  });
+  const text = outputFiles![0]!.text.trimEnd();
+  fs.writeFileSync(outfile, `(function(require,__dirname,startBundle){${text}\n})`);
+}
+
+/** The function's name in its module: the verb in camel case, but for a reserved word. */
+function exportOf(id: string): string {
+  if (id === 'delete') return 'remove';
+  return id.replace(/:(.)/, (_, letter: string) => letter.toUpperCase());
+}
+
+/** By the Node and with the flags that will read them: V8 takes no others. */
+function makeCodeCaches(directory: string): void {
+  const script = path.join(root, 'scripts/code-cache.ts');
+  execFileSync(pinnedNode(), [...NODE_FLAGS, script, directory], { stdio: 'inherit' });
+}
+
+function pinnedNode(): string {
+  return path.join(
+    path.dirname(require.resolve(`node-linux-${process.arch}/package.json`)),
+    'bin/node',
+  );
+}
+
+function sizesOf(outDir: string): Record<string, number> {
   const sizes: Record<string, number> = {};
-  for (const name of ['runcell', 'executor', 'runcell.cjs', 'cold.cjs', 'explain.cjs']) {
-    sizes[name] = fs.statSync(path.join(outDir, name)).size;
+  for (const name of fs.readdirSync(outDir, { recursive: true, encoding: 'utf8' }).sort()) {
+    const stat = fs.statSync(path.join(outDir, name));
+    if (stat.isFile()) sizes[name] = stat.size;
   }
-  return { outDir, sizes };
+  return sizes;
 }
 
 function sharedOptions(): BuildOptions {
@@ -86,11 +165,16 @@ function sharedOptions(): BuildOptions {
     format: 'cjs',
     platform: 'node',
     target: 'node26',
+    // A bundle that runs from the code cache has `require` and no import().
+    supported: { 'dynamic-import': false },
     minify: true,
     legalComments: 'none',
     sourcemap: false,
     absWorkingDir: root,
-    define: { RUNCELL_COMMIT: JSON.stringify(commit()) },
+    define: {
+      RUNCELL_COMMIT: JSON.stringify(commit()),
+      RUNCELL_BUNDLES: JSON.stringify(HOT_VERBS.map(fileOf)),
+    },
     // `import.meta` is only used where there is no __dirname, which the bundle has.
     logOverride: { 'empty-import-meta': 'silent' },
     logLevel: 'warning',
@@ -114,8 +198,10 @@ if (process.argv[1] === import.meta.filename) {
   for (const [name, size] of Object.entries(sizes)) {
     console.log(`${path.relative(process.cwd(), path.join(outDir, name))}  ${size}`);
   }
-  if (sizes['runcell.cjs']! > HOT_LIMIT) {
-    console.error(`runcell.cjs is larger than ${HOT_LIMIT} bytes`);
-    process.exit(1);
-  }
+  const boot = sizes['runcell.cjs']!;
+  const large = Object.entries(sizes).filter(
+    ([name, size]) => name.startsWith('hot/') && name.endsWith('.js') && size + boot > HOT_LIMIT,
+  );
+  for (const [name] of large) console.error(`${name}: a verb loads more than ${HOT_LIMIT} bytes`);
+  if (large.length > 0) process.exit(1);
 }

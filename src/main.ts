@@ -1,16 +1,15 @@
 /**
- * Entry of dist/runcell.cjs: argv → one verb. The only place that prints an error or sets the exit
- * code, and it does each once.
+ * argv → one verb. The only place that prints an error or sets the exit code, and it does each once.
  *
- * argv is [node, script, number of the launcher's hand-over memfd, the user's words…]. The process
- * ends by reallyExit: nothing is pending that an orderly exit would wait for, and what is printed is
- * printed by write(2).
+ * Every bundle begins here (src/boot.ts). argv is [node, script, number of the launcher's hand-over
+ * memfd, the user's words…]. The process ends by reallyExit: nothing is pending that an orderly exit
+ * would wait for, and what is printed is printed by write(2).
  */
 
 import fs from 'node:fs';
 import { type CommandLine, parseArgv, usageNote, Values } from './argv.ts';
 import { makeContext, openVerbLog } from './commands/context.ts';
-import type { Verb } from './commands/verb.ts';
+import { HOT_VERBS, type Verb } from './commands/verb.ts';
 import { versionText } from './commands/version.ts';
 import { RuncellError, toRuncellError } from './error.ts';
 import { type HandOver, parseHandOver } from './launcher/hand-over.ts';
@@ -18,45 +17,45 @@ import type { Context } from './libcontainer/container/context.ts';
 import { failureMessage, openLog, type VerbLog } from './log.ts';
 import { STDOUT, writeTolerant } from './output.ts';
 
-/** The verbs of the hot bundle, each evaluated only when it is wanted. */
-const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
-  create: async () => (await import('./commands/create.ts')).create,
-  start: async () => (await import('./commands/start.ts')).start,
-  state: async () => (await import('./commands/state.ts')).state,
-  kill: async () => (await import('./commands/kill.ts')).kill,
-  delete: async () => (await import('./commands/delete.ts')).remove,
-  run: async () => (await import('./commands/run.ts')).run,
-  exec: async () => (await import('./commands/exec.ts')).exec,
-  list: async () => (await import('./commands/list.ts')).list,
-  'container:run': async () => (await import('./commands/container/run.ts')).containerRun,
-  'container:list': async () => (await import('./commands/container/list.ts')).containerList,
-  'container:exec': async () => (await import('./commands/container/exec.ts')).containerExec,
-  'container:delete': async () => (await import('./commands/container/delete.ts')).containerDelete,
-  'container:create': async () => (await import('./commands/container/create.ts')).containerCreate,
-  'container:start': async () => (await import('./commands/container/start.ts')).containerStart,
-};
+/** Of src/boot.ts: runs another bundle in place of this one. */
+declare const startBundle: ((name: string) => void) | undefined;
 
 /** Everything known so far, for whatever goes wrong next. */
 const globals = new Values();
 let verb = '';
 let log: VerbLog | undefined;
 
-async function main(argv: readonly string[]): Promise<number> {
-  const handOver = readHandOver(argv[2]);
-  const cwd = callerDirectory();
-  const line = parseArgv(argv.slice(3), globals);
+/** What a bundle does: its one verb, or with none of its own help, versions and the cold verbs. */
+export function runMain(ownId: string, own: Verb | undefined): void {
+  main(ownId, own)
+    .catch(report)
+    .then(
+      (code) => code === undefined || end(code),
+      () => end(1),
+    );
+}
+
+/** The exit code; undefined when another bundle goes on. */
+async function main(ownId: string, own: Verb | undefined): Promise<number | undefined> {
+  const line = parseArgv(process.argv.slice(3), globals);
   if (line.action === 'version') return print(versionText());
   if (line.action === 'help') return print(await helpOf(line.verb));
+  const wanted = HOT_VERBS.includes(line.verb) ? line.verb : '';
+  if (wanted !== ownId) {
+    startBundle!(wanted.replace(':', '-'));
+    return undefined;
+  }
+  process.setUncaughtExceptionCaptureCallback((thrown) => void report(thrown).then(end));
+  const handOver = readHandOver(process.argv[2]);
+  const cwd = callerDirectory();
   log = openVerbLog(globals, cwd);
   // After the log file, whose mode is the caller's business; state is nobody else's.
   process.umask(0o077);
   const context = makeContext(globals, handOver, cwd, log);
   // From here on an error is the verb's, with its prefix and exit code.
   verb = line.verb;
-  const load = VERBS[verb];
-  if (load === undefined) return runCold(context, line);
-  const run = await load();
-  return (await run(context, line, STDOUT)) ?? 0;
+  if (own === undefined) return runCold(context, line);
+  return (await own(context, line, STDOUT)) ?? 0;
 }
 
 /** getcwd(2) fails in a directory that was removed; only relative paths need it. */
@@ -139,8 +138,3 @@ function stackOf(thrown: unknown): string {
 function end(code: number): never {
   return (process as unknown as { reallyExit(code: number): never }).reallyExit(code);
 }
-
-process.setUncaughtExceptionCaptureCallback((thrown) => void report(thrown).then(end));
-main(process.argv)
-  .catch(report)
-  .then(end, () => end(1));

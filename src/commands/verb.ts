@@ -15,6 +15,24 @@ export type Verb = (
   output: Output,
 ) => number | undefined | Promise<number | undefined>;
 
+/** The verbs with a bundle of their own (scripts/build.ts); all others are in dist/cold.cjs. */
+export const HOT_VERBS: readonly string[] = [
+  'create',
+  'start',
+  'state',
+  'kill',
+  'delete',
+  'run',
+  'exec',
+  'list',
+  'container:run',
+  'container:list',
+  'container:exec',
+  'container:delete',
+  'container:create',
+  'container:start',
+];
+
 /** As getenv(3): the first entry of that name. */
 export function envValue(env: readonly string[], name: string): string | undefined {
   const prefix = `${name}=`;
