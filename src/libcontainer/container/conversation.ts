@@ -44,6 +44,16 @@ export class Conversation {
     }
   }
 
+  /** The container's passwd, as far as it was read. */
+  expectPasswd(): Uint8Array {
+    const pieces: Uint8Array[] = [];
+    for (;;) {
+      const { payload } = this.expect('PASSWD');
+      if (payload.length === 0) return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+      pieces.push(payload);
+    }
+  }
+
   #failure(message: Message): RuncellError {
     const process = this.#config.process;
     switch (message.tag) {

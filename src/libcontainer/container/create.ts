@@ -237,7 +237,7 @@ class Attempt {
     if (plan.needsHome) {
       plan.passwd();
       talk.send(plan.draft.cut());
-      home = homeOf(talk.expect('PASSWD').payload, process.user?.uid ?? 0);
+      home = homeOf(talk.expectPasswd(), process.user?.uid ?? 0);
     }
     talk.send(plan.become(home, { hooks: hooks.startContainer ?? [], state: state('created') }));
     talk.expect('CREATED');

@@ -169,7 +169,7 @@ function prepare(plan: ExecPlan, talk: Conversation, process: Process): number |
   if (plan.needsHome) {
     plan.passwd();
     talk.send(plan.draft.cut());
-    home = homeOf(talk.expect('PASSWD').payload, process.user?.uid ?? 0);
+    home = homeOf(talk.expectPasswd(), process.user?.uid ?? 0);
   }
   talk.send(plan.become(home));
   talk.expect('CREATED');

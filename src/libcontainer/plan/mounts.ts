@@ -76,6 +76,7 @@ function plannedMount(draft: Draft, mount: Mount, index: number): PlannedMount {
       source = draft.facts.cgroupRoot;
     }
   }
+  refuseBindData(options, index);
   const destination = draft.facts.destinations[index] ?? mount.destination;
   if (relativePath(destination) === '.') {
     throw new RuncellError({
@@ -88,6 +89,18 @@ function plannedMount(draft: Draft, mount: Mount, index: number): PlannedMount {
   }
   const specPath = `mounts[${index}]`;
   return { index, specPath, destination, source, type, options, tree: undefined };
+}
+
+/** A bind mount has no filesystem of its own that could take data (runc refuses it too). */
+function refuseBindData(options: ParsedMountOptions, index: number): void {
+  const data = [...options.superblock, ...options.data];
+  if (options.bind === 'none' || options.remount || data.length === 0) return;
+  throw new RuncellError({
+    code: 'config.value',
+    specPath: `mounts[${index}].options`,
+    target: data.join(','),
+    reason: 'a bind mount takes no options of a filesystem',
+  });
 }
 
 /** The directory of the notify socket, read-only (runtime-cli.md §4.6). */

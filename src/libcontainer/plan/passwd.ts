@@ -4,25 +4,32 @@ import { O_CLOEXEC, O_NONBLOCK, O_RDONLY } from '../linux/fcntl.ts';
 import { CTL, type Slot } from '../program/builder.ts';
 import { type Draft, openInRoot, sendMessage } from './draft.ts';
 
-/** As much of it as HOME is looked for in. */
-const PASSWD_BYTES = 65536;
+/** Read and sent piece by piece, so that the buffer costs a page; more than this is not looked at. */
+const PIECE_BYTES = 2048;
+const PIECES_MAX = 512;
 
-/** PASSWD with what could be read: nothing when there is no such file. */
+/** PASSWD messages with what could be read, the last one empty. */
 export function planReadPasswd(draft: Draft, root: Slot, scratch: Slot): void {
   const b = draft.builder;
   b.section('process.env', 'read HOME from the passwd of the container', '/etc/passwd');
-  const buffer = b.space(PASSWD_BYTES);
+  const buffer = b.space(PIECE_BYTES);
   const got = b.slot('passwd length');
-  const [none, send] = [b.label(), b.label()];
+  const left = b.slot('passwd pieces left');
+  const [next, close, none] = [b.label(), b.label(), b.label()];
   // O_NONBLOCK: a FIFO in its place must not stop us (CVE-2024-9676).
   const flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC;
   openInRoot(b, root, '/etc/passwd', scratch, { flags, onError: none });
-  b.call('read', [scratch, buffer, PASSWD_BYTES], { into: got, onError: none });
-  b.call('close', [scratch]);
-  b.jump(send);
-  b.place(none);
-  b.sum(got, 0);
-  b.place(send);
+  b.sum(left, PIECES_MAX);
+  b.place(next);
+  b.jumpIfZero(left, close);
+  b.sum(left, left, -1);
+  b.call('read', [scratch, buffer, PIECE_BYTES], { into: got, onError: close });
+  b.jumpIfZero(got, close);
   sendMessage(b, 'PASSWD', 0, { length: got });
   b.call('write', [CTL, buffer, got]);
+  b.jump(next);
+  b.place(close);
+  b.call('close', [scratch]);
+  b.place(none);
+  sendMessage(b, 'PASSWD');
 }

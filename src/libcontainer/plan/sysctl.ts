@@ -3,6 +3,7 @@
  * (security.md H20). Which keys are allowed for which namespaces is validated before. Pure.
  */
 
+import { RuncellError } from '../../error.ts';
 import {
   O_CLOEXEC,
   O_WRONLY,
@@ -38,6 +39,7 @@ export function planSysctl(draft: Draft, fds: InitFds): void {
   const resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
   const how = openHow(b, O_WRONLY | O_CLOEXEC, resolve);
   for (const [key, value] of entries) {
+    refuseHostNetwork(draft, key);
     b.section(`linux.sysctl["${key}"]`, `write ${value}`, key);
     const path = b.string(`sys/${sysctlPath(key)}`);
     b.call('openat2', [proc, path, how, OPEN_HOW_SIZE], { into: fds.scratch, retry: true });
@@ -46,6 +48,19 @@ export function planSysctl(draft: Draft, fds: InitFds): void {
     b.call('close', [fds.scratch]);
   }
   b.call('close', [proc]);
+}
+
+/**
+ * Validation saw a network namespace; that its path leads to the caller's own is known only here
+ * (CVE-2022-0811).
+ */
+function refuseHostNetwork(draft: Draft, key: string): void {
+  if (!sysctlPath(key).startsWith('net/') || draft.hasNamespace('network')) return;
+  throw new RuncellError({
+    code: 'config.value',
+    specPath: `linux.sysctl["${key}"]`,
+    reason: "the network namespace is the host's",
+  });
 }
 
 /**

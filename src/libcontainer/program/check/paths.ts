@@ -125,7 +125,8 @@ function pathProblem(image: Image, op: DecodedOp, operand: Operand): string | un
   if (THROUGH_DESCRIPTORS.test(path)) return `P3: ${name} through ${path}`;
   if (path === '') return isEmptyAllowed(op, operand) ? undefined : `P1: ${name} of ''`;
   if (path.startsWith('/')) {
-    const inside = INSIDE.has(name);
+    // The root itself is no way anywhere.
+    const inside = INSIDE.has(name) || (name === 'openat' && path === '/');
     if (isInside ? inside : directory === undefined || isCwd(directory)) return undefined;
     return `P1: ${name} of ${path} ${isInside ? 'in the container' : 'beside a descriptor'}`;
   }

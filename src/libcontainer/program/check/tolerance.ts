@@ -73,7 +73,9 @@ export function toleranceProblems(
     if (name === undefined) continue;
     for (const errno of op.tolerated) {
       const text = errnoName(errno) ?? String(errno);
-      if (!(TOLERABLE[name] ?? []).includes(text)) add(op, `P7: ${name} tolerates ${text}`);
+      const isListed = (TOLERABLE[name] ?? []).includes(text);
+      if (!isListed && !(text === 'EINVAL' && becomesMappedRoot(op, name)))
+        add(op, `P7: ${name} tolerates ${text}`);
     }
     if (rules.catchesAll) continue;
     const catchesAll = (op.flags & JUMP_ON_ERROR) !== 0 && op.tolerated.length === 0;
@@ -81,6 +83,15 @@ export function toleranceProblems(
       add(op, `P7: ${name} tolerates every error`);
     }
   }
+}
+
+/**
+ * Root of a user namespace that has just been entered, where 0 may have no mapping (EINVAL). The
+ * identity of the configuration, which comes later, is never tolerated.
+ */
+function becomesMappedRoot(op: DecodedOp, name: string): boolean {
+  const isSetId = name === 'setresuid' || name === 'setresgid';
+  return isSetId && op.args.slice(0, 3).every((word) => !word.loaded && word.value === 0n);
 }
 
 /** Reading a file to tell what is in it, or a last word before the process ends anyway. */
