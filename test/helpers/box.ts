@@ -364,7 +364,7 @@ function finish(child: ChildProcess, options: Finish): Promise<Outcome> {
  */
 export function said({ stderr }: Pick<Outcome, 'stderr'>): string {
   const line = stderr.trimEnd();
-  const logged = /^time="[^"]*" level=error msg=(.*)$/s.exec(line)?.[1];
+  const logged = /^time="[^"]*" level=error msg=("(?:[^"\\]|\\.)*"|\S+)(?: |$)/.exec(line)?.[1];
   if (logged === undefined) return line;
   return logged.startsWith('"') ? (JSON.parse(logged) as string) : logged;
 }

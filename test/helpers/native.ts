@@ -47,6 +47,9 @@ const socket = libc.func('int socket(int domain, int type, int protocol)');
 const bind = libc.func('int bind(int fd, void *address, uint32_t length)');
 const listen = libc.func('int listen(int fd, int backlog)');
 const accept4 = libc.func('int accept4(int fd, void *address, void *length, int flags)');
+const sendto = libc.func(
+  'long sendto(int fd, void *data, size_t length, int flags, void *address, uint32_t size)',
+);
 const recvmsg = libc.func('long recvmsg(int fd, _Inout_ test_msghdr *message, int flags)');
 const closeFd = libc.func('int close(int fd)');
 const syscall = libc.func('long syscall(long n, long a, long b, long c, long d)');
@@ -120,6 +123,17 @@ export function listenStream(path: string): number {
 
 export function bindDatagram(path: string): number {
   return bound(path, SOCK_DGRAM);
+}
+
+/** One datagram to the socket at `path`. */
+export function sendDatagram(path: string, text: string): void {
+  const fd = check(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), 'socket');
+  const data = Buffer.from(text);
+  const address = sockaddr(path);
+  const sent = Number(sendto(fd, data, data.length, MSG_DONTWAIT, address, address.length));
+  const errno = koffi.errno();
+  close(fd);
+  if (sent !== data.length) throw new Error(`sendto ${path}: errno ${errno}`);
 }
 
 /** A connection, or undefined when none waits. */
