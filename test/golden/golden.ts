@@ -20,7 +20,12 @@ export function golden(name: string, text: string): void {
  * Problems of the planner that are reported and not solved yet. Each must still be there: whoever
  * solves one takes it out (open-problems.test.ts says so).
  */
-export const OPEN = [/^op \d+: ends while its trap is set$/];
+export const OPEN = [
+  // The trap of the first program is an op index in the next one, where it means another op.
+  /^op \d+: ends while its trap is set$/,
+  // The control socket already has that number and stays open for the container's process.
+  /^op \d+: P7: dup3 tolerates EINVAL$/,
+];
 
 /** What the static checks find, but for what is open. */
 export function unexpected(problems: readonly string[]): string[] {

@@ -7,6 +7,7 @@ import type { Config } from '@opencontainers-ts/spec';
 import type { HostFacts } from '../../src/libcontainer/host/facts.ts';
 import { CreatePlan } from '../../src/libcontainer/plan/create.ts';
 import type { PlanOptions } from '../../src/libcontainer/plan/draft.ts';
+import { ExecPlan } from '../../src/libcontainer/plan/exec.ts';
 import type { Program } from '../../src/libcontainer/program/builder.ts';
 
 /** The smallest configuration that plans: what a test does not name is not in it. */
@@ -112,5 +113,34 @@ export function createPrograms(scene: Scene): NamedProgram[] {
   }
   const start = { hooks: hooks.startContainer ?? [], state: STATE };
   add('init', plan.become(plan.needsHome ? '/root' : undefined, start));
+  return programs;
+}
+
+type ExecInput = ConstructorParameters<typeof ExecPlan>[0];
+
+/** The programs of `exec`, cut where container/exec.ts cuts them. */
+export function execPrograms(
+  request: Pick<ExecInput, 'process' | 'namespaces'>,
+  scene: Scene = {},
+): NamedProgram[] {
+  const plan = new ExecPlan({
+    config: config(scene.config),
+    facts: facts(scene.facts),
+    options: options(scene.options),
+    initPidfd: 3,
+    initRoot: '/proc/4711/root',
+    ...request,
+  });
+  const programs: NamedProgram[] = [{ name: 'exec, stage', program: plan.stage(), root: 'host' }];
+  plan.enter();
+  const add = (name: string, program: NamedProgram['program']): void => {
+    programs.push({ name, program, root: 'container' });
+  };
+  if (plan.offersTerminal) add('exec, up to the terminal', plan.draft.cut());
+  if (plan.needsHome) {
+    plan.passwd();
+    add('exec, up to HOME', plan.draft.cut());
+  }
+  add('exec', plan.become(plan.needsHome ? '/root' : undefined));
   return programs;
 }

@@ -21,7 +21,7 @@ export interface CheckOptions {
   readonly root?: 'host' | 'container';
   /**
    * A supervisor stays on the host and becomes the compiler again, which decides about any error
-   * and whose launcher closes what is not its own: catch-all jumps and an execve without
+   * and whose launcher closes what is not its own: jumps on every error and an execve without
    * close_range are right there, and nowhere else.
    */
   readonly process?: 'container' | 'supervisor';
@@ -49,8 +49,8 @@ export function checkProgram(program: Program, options: CheckOptions = {}): stri
     checkTraps(image, add);
     pathProblems(image, options.root ?? 'host', add);
     const isSupervisor = options.process === 'supervisor';
-    descriptorProblems(image, { sweeps: !isSupervisor }, add);
-    toleranceProblems(image, { catchesAll: isSupervisor }, add);
+    descriptorProblems(image, { isSupervisor }, add);
+    toleranceProblems(image, { isSupervisor }, add);
   }
   return [...new Set(problems)].sort((a, b) => opIndex(a) - opIndex(b));
 }

@@ -135,6 +135,11 @@ describe('P1: paths', () => {
     ]);
   });
 
+  test('but for the root itself', () => {
+    const open: Build = (b, fd) => openAt(b, fd, '/', CLOEXEC | O_PATH, AT_FDCWD);
+    expect(problems(open, { root: 'container' })).toEqual([]);
+  });
+
   test('after joining a mount namespace a host path is the container’s', () => {
     const join = (flags: number): string[] =>
       problems((b, fd) => {
@@ -324,7 +329,10 @@ describe('P7: tolerated errors', () => {
         b.call('capset', [header, b.space(24)], { tolerate: ['EPERM'] });
       },
     ],
-    ['setresuid tolerates EINVAL', (b) => b.call('setresuid', [0, 0, 0], { tolerate: ['EINVAL'] })],
+    [
+      'setresuid tolerates EINVAL',
+      (b) => b.call('setresuid', [1000, 1000, 1000], { tolerate: ['EINVAL'] }),
+    ],
     ['prctl tolerates EPERM', (b) => b.call('prctl', [38, 1], { tolerate: ['EPERM'] })],
     [
       'openat2 tolerates EPERM',
@@ -351,6 +359,25 @@ describe('P7: tolerated errors', () => {
       });
     expect(every('openat2')).toEqual(['op 0: P7: openat2 tolerates every error']);
     expect(every('sethostname')).toEqual(['op 0: P7: sethostname tolerates every error']);
+  });
+
+  test('but for the root of a user namespace that has just been entered', () => {
+    const become: Build = (b) => b.call('setresgid', [0, 0, 0], { tolerate: ['EINVAL'] });
+    expect(problems(become)).toEqual([]);
+  });
+
+  test('a supervisor catches every error and keeps its descriptors for the compiler', () => {
+    const build: Build = (b, fd) => {
+      const finish = b.label();
+      b.call('flock', [fd, 6], { onError: finish });
+      b.place(finish);
+      b.call('execve', [b.string('/usr/bin/runcell'), b.stringArray(['runcell']), b.words([0])]);
+    };
+    expect(problems(build, { process: 'supervisor' })).toEqual([]);
+    expect(problems(build)).toEqual([
+      'op 0: P7: flock tolerates every error',
+      'op 1: P4: execve without close_range before it',
+    ]);
   });
 
   test('but for reading something to tell, and last words', () => {

@@ -2,9 +2,9 @@
  * P4: every descriptor is born close-on-exec and has one owner, the slot it was stored in.
  *
  * A slot that is closed is not used or closed again; one that holds an open descriptor is not
- * overwritten. The exceptions are declared by number: dup3(2) onto 0, 1, 2 or another immediate
- * makes a descriptor that is meant to survive. Before execve everything else is closed by
- * close_range(2), whatever the process inherited (CVE-2024-21626).
+ * overwritten. The exceptions are declared by number: dup3(2) onto 0, 1 and 2. Before execve
+ * everything else is closed by close_range(2), whatever the process inherited (CVE-2024-21626). A
+ * supervisor, which becomes the compiler again, may hand it another number and ends with the rest.
  */
 
 import * as fcntl from '../../linux/fcntl.ts';
@@ -49,11 +49,11 @@ const SWEPT = 'swept';
 
 export function descriptorProblems(
   image: Image,
-  rules: { readonly sweeps: boolean },
+  rules: { readonly isSupervisor: boolean },
   add: Add,
 ): void {
   for (const op of image.ops) {
-    const problem = birthProblem(image, op);
+    const problem = birthProblem(image, op, rules);
     if (problem !== undefined) add(op, `P4: ${problem}`);
   }
   const before = analyse(image, new Map(), (facts, op, edge) => after(image, facts, op, edge));
@@ -61,20 +61,23 @@ export function descriptorProblems(
     const facts = before[op.index];
     if (facts === undefined) continue;
     for (const problem of useProblems(image, op, facts)) add(op, `P4: ${problem}`);
-    if (rules.sweeps && image.syscall(op.nr) === 'execve' && facts.get(SWEPT) !== 'yes') {
-      add(op, 'P4: execve without close_range before it');
-    }
+    if (rules.isSupervisor) continue;
+    for (const problem of endProblems(image, op, facts)) add(op, `P4: ${problem}`);
   }
 }
 
-function birthProblem(image: Image, op: DecodedOp): string | undefined {
+function birthProblem(
+  image: Image,
+  op: DecodedOp,
+  rules: { readonly isSupervisor: boolean },
+): string | undefined {
   const name = image.syscall(op.nr);
   if (name === undefined) return undefined;
   if (name === 'dup') return 'dup makes a descriptor that survives execve';
   if (name === 'fcntl') return fcntlProblem(op);
   if (name === 'dup3') {
     const [, to, flags] = op.args as [Word, Word, Word];
-    const isDeclared = !to.loaded && to.value <= 2n;
+    const isDeclared = !to.loaded && (to.value <= 2n || rules.isSupervisor);
     return isDeclared || has(flags, O_CLOEXEC) ? undefined : 'dup3 is not close-on-exec';
   }
   if (name === 'pipe2')
@@ -132,19 +135,31 @@ function makesDescriptor(image: Image, op: DecodedOp): boolean {
 function useProblems(image: Image, op: DecodedOp, facts: Facts): string[] {
   const name = image.syscall(op.nr) as AnySyscall | undefined;
   const problems: string[] = [];
-  const wordName = (address: bigint): string => image.pageWord(address) ?? `word ${address}`;
-  if (op.result !== 0n && facts.get(String(op.result)) === 'open' && isPlainStore(op)) {
-    problems.push(`${wordName(op.result)} is overwritten while its descriptor is open`);
-  }
   if (name === undefined) return problems;
   signatureOf(name, op.args).forEach((kind, k) => {
     const word = op.args[k]!;
     if ((kind !== 'fd' && kind !== 'dirFd') || !word.loaded) return;
     if (facts.get(String(word.value)) === 'closed') {
-      problems.push(`${name} uses ${wordName(word.value)}, which is closed`);
+      problems.push(`${name} uses ${wordName(image, word.value)}, which is closed`);
     }
   });
   return problems;
+}
+
+/** What must not happen in a process that becomes the container's. */
+function endProblems(image: Image, op: DecodedOp, facts: Facts): string[] {
+  const problems: string[] = [];
+  if (op.result !== 0n && facts.get(String(op.result)) === 'open' && isPlainStore(op)) {
+    problems.push(`${wordName(image, op.result)} is overwritten while its descriptor is open`);
+  }
+  if (image.syscall(op.nr) === 'execve' && facts.get(SWEPT) !== 'yes') {
+    problems.push('execve without close_range before it');
+  }
+  return problems;
+}
+
+function wordName(image: Image, address: bigint): string {
+  return image.pageWord(address) ?? `word ${address}`;
 }
 
 /** A sum of the place itself does not lose what is in it. */

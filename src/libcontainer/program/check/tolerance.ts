@@ -48,8 +48,7 @@ const TOLERABLE: Readonly<Record<string, readonly string[]>> = {
   kill: ['ESRCH', 'EPERM'],
   // EINVAL: a number that the kernel does not let through is no reason to stop relaying.
   pidfd_send_signal: ['ESRCH', 'EINVAL'],
-  // The same number twice.
-  dup3: ['EINVAL'],
+
   wait4: ['ECHILD', 'EINTR'],
   waitid: ['ECHILD', 'EINTR'],
   setsid: ['EPERM'],
@@ -65,9 +64,11 @@ const MAY_CATCH_ALL = new Set(['execve', 'execveat', 'statx', 'faccessat2', 'rea
 
 export function toleranceProblems(
   image: Image,
-  rules: { readonly catchesAll: boolean },
+  rules: { readonly isSupervisor: boolean },
   add: (op: DecodedOp, text: string) => void,
 ): void {
+  // A supervisor's errors all lead to the compiler, which decides.
+  if (rules.isSupervisor) return;
   for (const op of image.ops) {
     const name = image.syscall(op.nr);
     if (name === undefined) continue;
@@ -77,7 +78,6 @@ export function toleranceProblems(
       if (!isListed && !(text === 'EINVAL' && becomesMappedRoot(op, name)))
         add(op, `P7: ${name} tolerates ${text}`);
     }
-    if (rules.catchesAll) continue;
     const catchesAll = (op.flags & JUMP_ON_ERROR) !== 0 && op.tolerated.length === 0;
     if (catchesAll && !MAY_CATCH_ALL.has(name) && !isInformative(image, op, name)) {
       add(op, `P7: ${name} tolerates every error`);
