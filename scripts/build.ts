@@ -7,6 +7,7 @@
  *     hot/VERB.ARCH.cache   V8's code cache of it (scripts/code-cache.ts)
  *     hot/rest.js           versions, usage errors, the way to cold.cjs
  *     cold.cjs              help and the rare verbs, with oclif
+ *     storage.cjs           removing what storage made, loaded when there is something
  *     explain.cjs           the validators that name every problem, loaded after a no
  *
  * The same sources give the same bytes, the cache apart. Nothing but this package's own files and
@@ -39,20 +40,23 @@ const apart: Plugin = {
     onResolve({ filter: /\/help\/cold\.ts$/ }, ({ kind }) =>
       kind === 'entry-point' ? undefined : { path: './cold.cjs', external: true },
     );
+    onResolve({ filter: /\/storage\/owned\.ts$/ }, ({ kind }) =>
+      kind === 'entry-point' ? undefined : { path: './storage.cjs', external: true },
+    );
     onResolve({ filter: /\/explain\.cjs$/ }, () => ({ path: './explain.cjs', external: true }));
   },
 };
 
-/** The parser needs a tenth of the manifest; the texts stay for the help. */
-const hotManifest: Plugin = {
+/** The parser needs a tenth of the manifest, and a bundle its own verbs; the rest is for the help. */
+const hotManifest = (has: (id: string) => boolean): Plugin => ({
   name: 'hot-manifest',
   setup: ({ onLoad }) => {
     onLoad({ filter: /[/\\]oclif\.manifest\.json$/ }, ({ path: file }) => {
       const full = JSON.parse(fs.readFileSync(file, 'utf8')) as FullManifest;
-      return { contents: JSON.stringify(compactManifest(full)), loader: 'json' };
+      return { contents: JSON.stringify(compactManifest(full, has)), loader: 'json' };
     });
   },
-};
+});
 
 /**
  * Node's modules as ES modules: esbuild would copy every property of `fs` for each of our modules
@@ -101,6 +105,13 @@ export async function buildAll(outDir = path.join(root, 'dist')): Promise<Built>
       outfile: path.join(outDir, 'cold.cjs'),
       plugins: [apart],
     }),
+    build({
+      ...shared,
+      entryPoints: [path.join(root, 'src/storage/owned.ts')],
+      outfile: path.join(outDir, 'storage.cjs'),
+      plugins: [apart],
+      external: ['proper-lockfile'],
+    }),
     buildHot(shared, '', path.join(outDir, 'hot/rest.js')),
     ...HOT_VERBS.map((id) => buildHot(shared, id, path.join(outDir, 'hot', `${fileOf(id)}.js`))),
   ]);
@@ -120,11 +131,12 @@ async function buildHot(shared: BuildOptions, id: string, outfile: string): Prom
     `import { runMain } from './src/main.ts';`,
     `runMain(${JSON.stringify(id)}, ${verb});`,
   ];
+  const has = (other: string) => (id === '' ? !HOT_VERBS.includes(other) : other === id);
   const { outputFiles } = await build({
     ...shared,
     stdin: { contents: lines.join('\n'), resolveDir: root, loader: 'ts' },
     write: false,
-    plugins: [builtins, apart, hotManifest],
+    plugins: [builtins, apart, hotManifest(has)],
     external: ['proper-lockfile'],
   });
   const text = outputFiles![0]!.text.trimEnd();
@@ -172,6 +184,7 @@ function sharedOptions(): BuildOptions {
     sourcemap: false,
     absWorkingDir: root,
     define: {
+      'process.arch': JSON.stringify(process.arch),
       RUNCELL_COMMIT: JSON.stringify(commit()),
       RUNCELL_BUNDLES: JSON.stringify(HOT_VERBS.map(fileOf)),
     },

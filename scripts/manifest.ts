@@ -52,8 +52,8 @@ const FLAG_KEYS = ['type', 'char', 'multiple', 'required'];
 const ARG_KEYS = ['required', 'multiple'];
 const VERB_KEYS = ['payload', 'rest', 'bundling'];
 
-/** What src/argv.ts reads, for the hot bundle. */
-export function compactManifest(full: FullManifest): Manifest {
+/** What src/argv.ts reads, for the bundle of one verb: of the others only that they are. */
+export function compactManifest(full: FullManifest, has: (id: string) => boolean): Manifest {
   const rows = (table: unknown, keys: readonly string[]): Row =>
     Object.fromEntries(
       Object.entries((table ?? {}) as Record<string, Row>).map(([name, row]) => [
@@ -63,11 +63,13 @@ export function compactManifest(full: FullManifest): Manifest {
     );
   const commands = Object.entries(full.commands).map(([id, row]) => [
     id,
-    {
-      ...pick(row, VERB_KEYS),
-      flags: rows(row['flags'], FLAG_KEYS),
-      args: rows(row['args'], ARG_KEYS),
-    },
+    has(id)
+      ? {
+          ...pick(row, VERB_KEYS),
+          flags: rows(row['flags'], FLAG_KEYS),
+          args: rows(row['args'], ARG_KEYS),
+        }
+      : { elsewhere: true },
   ]);
   return {
     version: full.version,

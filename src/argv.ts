@@ -31,6 +31,8 @@ export interface VerbRow {
   readonly rest?: boolean;
   /** `-it` is `-i -t`. */
   readonly bundling?: boolean;
+  /** A row that another bundle has: the words behind the verb are not looked at. */
+  readonly elsewhere?: boolean;
 }
 
 export interface Manifest {
@@ -231,6 +233,7 @@ class Parser {
 
   #parseVerb(): CommandLine {
     const row = this.#row!;
+    if (row.elsewhere === true) return this.#line('run');
     const args: string[] = [];
     let rest: readonly string[] = [];
     while (this.#at < this.#words.length) {

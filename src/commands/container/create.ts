@@ -7,8 +7,9 @@ import type { CommandLine } from '../../argv.ts';
 import { usageError } from '../../argv.ts';
 import type { Context } from '../../libcontainer/container/context.ts';
 import { createContainer } from '../../libcontainer/container/create.ts';
-import { bundleForRootfs } from '../../storage/bundle.ts';
+import { bundleForRootfs, type Owned } from '../../storage/bundle.ts';
 import { absolutePath, optionalPath } from '../path.ts';
+import { keepOrRemove } from './owned.ts';
 import { releaseCaller } from './stdio.ts';
 
 export async function containerCreate(context: Context, line: CommandLine): Promise<undefined> {
@@ -19,17 +20,20 @@ export async function containerCreate(context: Context, line: CommandLine): Prom
   if (rootfs === undefined && bundle === undefined) {
     throw usageError(line.verb, 'one of the flags "rootfs" and "bundle" is required');
   }
-  const from =
+  const from: { bundle: string; owned?: Owned } =
     rootfs === undefined
       ? { bundle: absolutePath(bundle!, context.cwd) }
       : await bundleForRootfs(context, { id, rootfs, ...(bundle === undefined ? {} : { bundle }) });
   releaseCaller();
-  createContainer(context, {
-    id,
-    ...from,
-    noPivot: false,
-    noNewKeyring: false,
-    preserveFds: 0,
-    listenFds: 0,
-  });
+  await keepOrRemove(context, id, from.owned ?? {}, () =>
+    createContainer(context, {
+      id,
+      bundle: from.bundle,
+      ...(from.owned === undefined ? {} : { owned: from.owned }),
+      noPivot: false,
+      noNewKeyring: false,
+      preserveFds: 0,
+      listenFds: 0,
+    }),
+  );
 }

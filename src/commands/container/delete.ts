@@ -10,7 +10,7 @@ import type { Context } from '../../libcontainer/container/context.ts';
 import { deleteContainer } from '../../libcontainer/container/delete.ts';
 import { viewContainer } from '../../libcontainer/container/status.ts';
 
-export function containerDelete(context: Context, line: CommandLine): undefined {
+export async function containerDelete(context: Context, line: CommandLine): Promise<undefined> {
   const id = line.flags.text('id')!;
   let missing: RuncellError | undefined;
   try {
@@ -19,6 +19,7 @@ export function containerDelete(context: Context, line: CommandLine): undefined 
     if (!(thrown instanceof RuncellError) || !thrown.code.startsWith('state.')) throw thrown;
     if (thrown.code === 'state.missing') missing = thrown;
   }
-  deleteContainer(context, id, { force: true });
-  if (missing !== undefined) throw missing;
+  await deleteContainer(context, id, { force: true });
+  const { removeLeftovers } = await import('../../storage/owned.ts');
+  if (!removeLeftovers(context, id) && missing !== undefined) throw missing;
 }

@@ -12,6 +12,7 @@ import type { Context } from '../../libcontainer/container/context.ts';
 import { runContainer } from '../../libcontainer/container/run.ts';
 import type { Output } from '../../output.ts';
 import { buildBundle } from '../../storage/bundle.ts';
+import { keepOrRemove } from './owned.ts';
 import { closeStdin, releaseCaller } from './stdio.ts';
 
 export async function containerRun(
@@ -33,18 +34,20 @@ export async function containerRun(
   });
   if (detach) releaseCaller();
   else if (!flags.on('interactive') && !tty) closeStdin();
-  const exitCode = await runContainer(context, {
-    id,
-    bundle,
-    owned,
-    noPivot: false,
-    noNewKeyring: false,
-    preserveFds: 0,
-    listenFds: 0,
-    detach,
-    keep: false,
-    noSubreaper: false,
-  });
+  const exitCode = await keepOrRemove(context, id, owned, () =>
+    runContainer(context, {
+      id,
+      bundle,
+      owned,
+      noPivot: false,
+      noNewKeyring: false,
+      preserveFds: 0,
+      listenFds: 0,
+      detach,
+      keep: false,
+      noSubreaper: false,
+    }),
+  );
   if (detach) output.out(`${id}\n`);
   return exitCode;
 }

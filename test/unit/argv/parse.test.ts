@@ -9,7 +9,7 @@ import { compactManifest, type FullManifest } from '../../../scripts/manifest.ts
 import { type CommandLine, parseArgv, usageNote, Values } from '../../../src/argv.ts';
 import { RuncellError } from '../../../src/error.ts';
 
-const COMPACT = compactManifest(manifest as unknown as FullManifest);
+const COMPACT = compactManifest(manifest as unknown as FullManifest, () => true);
 
 function plain(values: Values): Record<string, unknown> {
   return Object.fromEntries(
