@@ -11,7 +11,8 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 
-const product = path.join(import.meta.dirname, '../dist/runcell');
+/** dist/runcell; the tests give another. */
+const product = process.argv[2] ?? path.join(import.meta.dirname, '../dist/runcell');
 const TOOLS = ['sh', 'sleep', 'cat', 'ls', 'echo', 'id', 'hostname', 'ps'];
 
 function say(text: string): void {
@@ -91,6 +92,8 @@ class Demo {
   readonly directory: string;
   readonly root: string;
   readonly ids: readonly [string, string];
+  /** Directories in /proc and the cgroup hierarchy that containers had. */
+  readonly #kernel: string[] = [];
 
   constructor() {
     this.directory = fs.realpathSync(fs.mkdtempSync('/tmp/runcell-demo-'));
@@ -140,6 +143,7 @@ class Demo {
     const command = ['--command', '/bin/sleep', '--args', '1000', '--detach'];
     this.runcell('container', 'run', '--id', second, '--image', rootfs, ...command);
     this.runcell('container', 'list');
+    for (const id of this.ids) this.#remember(id);
     const write = ['-c', 'echo written > /new; ls /'];
     const words = write.flatMap((word) => ['--args', word]);
     this.runcell('container', 'exec', '--id', second, '--command', '/bin/sh', ...words);
@@ -151,10 +155,17 @@ class Demo {
     this.runcell('container', 'list', '--all');
     const left = this.left();
     if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`);
-    say('\nAll is gone: no process, no mount, no directory of a container is left.');
+    say('\nAll is gone: no process, mount, cgroup or directory of a container is left.');
   }
 
-  /** Mounts below the directory and entries of the state root. */
+  /** What the kernel has of the container, from the state file (docs/state.md). */
+  #remember(id: string): void {
+    const state = JSON.parse(fs.readFileSync(`${this.root}/states/${id}/state.json`, 'utf8'));
+    this.#kernel.push(`/proc/${state.init_process_pid}/exe`);
+    if (state.cgroup_path !== '') this.#kernel.push(state.cgroup_path);
+  }
+
+  /** Mounts below the directory, entries of the state root, processes and cgroups. */
   left(): string[] {
     const mounts = fs
       .readFileSync('/proc/self/mountinfo', 'utf8')
@@ -167,7 +178,7 @@ class Demo {
         ? fs.readdirSync(directory).map((entry) => `${directory}/${entry}`)
         : [];
     });
-    return [...mounts, ...entries];
+    return [...mounts, ...entries, ...this.#kernel.filter(isThere)];
   }
 
   cleanUp(): void {
@@ -178,6 +189,17 @@ class Demo {
     const left = this.left();
     if (left.length === 0) fs.rmSync(this.directory, { recursive: true });
     else say(`left behind: ${left.join(', ')}`);
+  }
+}
+
+/** A process that has ended but was not reaped yet has no executable any more: proc_pid_exe(5). */
+function isThere(file: string): boolean {
+  if (!file.endsWith('/exe')) return fs.existsSync(file);
+  try {
+    fs.readlinkSync(file);
+    return true;
+  } catch {
+    return false;
   }
 }
 

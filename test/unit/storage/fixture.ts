@@ -33,6 +33,7 @@ export class Fixture implements Disposable {
       cwd: this.directory,
       handOver: undefined as never, // storage never looks at it
       debug: false,
+      logArguments: [],
     };
   }
 

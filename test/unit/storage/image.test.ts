@@ -304,6 +304,7 @@ function writeLivingState(fixture: Fixture, id: string, rootfs: string, pid: num
     rootless: false,
     systemd_cgroup: false,
     terminal: false,
+    no_new_keyring: false,
   });
 }
 
