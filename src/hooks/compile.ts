@@ -42,6 +42,8 @@ const SIGKILL = 9;
 const SI_CODE = 8;
 const SI_STATUS = 24;
 const CLD_EXITED = 1;
+/** The caller's umask does not reach init; this is what runc's hooks see. */
+const HOOK_UMASK = 0o022;
 /** How much of a failed hook's output is quoted. */
 const TAIL_BYTES = 1024;
 
@@ -70,6 +72,9 @@ interface HookFds {
   readonly output: Slot;
   readonly pid: Slot;
   readonly pidfd: Slot;
+  readonly group: Slot;
+  readonly size: Slot;
+  readonly got: Slot;
 }
 
 /** Runs one hook; on failure sends HOOK with the output's tail to ERR and ends init. */
@@ -77,12 +82,7 @@ export function planHook(draft: Draft, request: HookRequest): void {
   const b = draft.builder;
   const { hook } = request;
   b.section(request.specPath, `run the hook ${hook.path}`, hook.path);
-  const fds: HookFds = {
-    input: b.slot('hook input'),
-    output: b.slot('hook output'),
-    pid: b.slot('hook'),
-    pidfd: b.slot('hook pidfd'),
-  };
+  const fds = hookFds(draft);
   b.call('memfd_create', [b.string('state'), MFD_CLOEXEC], { into: fds.input });
   b.call('write', [fds.input, b.bytes(request.state), request.state.length]);
   b.call('lseek', [fds.input, 0, SEEK_SET]);
@@ -98,6 +98,19 @@ export function planHook(draft: Draft, request: HookRequest): void {
   for (const fd of [fds.input, fds.output, fds.pidfd]) b.call('close', [fd]);
 }
 
+/** The same slots for every hook of a container: there may be many. */
+function hookFds(draft: Draft): HookFds {
+  return {
+    input: draft.slot('hook input'),
+    output: draft.slot('hook output'),
+    pid: draft.slot('hook'),
+    pidfd: draft.slot('hook pidfd'),
+    group: draft.slot('hook group'),
+    size: draft.slot('output size'),
+    got: draft.slot('output tail'),
+  };
+}
+
 function planClone(b: ProgramBuilder, fds: HookFds, child: Label): void {
   const args = b.space(CLONE_ARGS_SIZE);
   b.setU64(args.plus(CLONE_ARGS.flags), CLONE_PIDFD);
@@ -111,6 +124,7 @@ function planChild(b: ProgramBuilder, fds: HookFds, request: HookRequest): void 
   const failed = b.label();
   b.trap(undefined);
   b.call('setpgid', [0, 0]);
+  b.call('umask', [HOOK_UMASK]);
   if (request.directory !== undefined) b.call('fchdir', [request.directory]);
   b.call('dup3', [fds.input, 0, 0]);
   b.call('dup3', [fds.output, 1, 0]);
@@ -157,7 +171,7 @@ function copyWord(b: ProgramBuilder, from: Pointer, to: Pointer): void {
 
 /** The whole process group, so that what the hook started does not outlive it, then the hook. */
 function killGroup(b: ProgramBuilder, fds: HookFds): void {
-  const group = b.slot('hook group');
+  const group = fds.group;
   b.negate(group, fds.pid);
   b.call('kill', [group, SIGKILL], { tolerate: ['ESRCH', 'EPERM'] });
   b.call('kill', [fds.pid, SIGKILL], { tolerate: ['ESRCH'] });
@@ -180,8 +194,7 @@ function sendTail(
   fds: HookFds,
   { index, kind, status }: { index: number; kind: Word; status: Word },
 ): void {
-  const size = b.slot('output size');
-  const got = b.slot('output tail');
+  const { size, got } = fds;
   const buffer = b.space(TAIL_BYTES);
   const [whole, send] = [b.label(), b.label()];
   b.call('lseek', [fds.output, 0, SEEK_END], { into: size });

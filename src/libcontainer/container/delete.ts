@@ -8,7 +8,6 @@ import type { Hook } from '@opencontainers-ts/spec';
 import { RuncellError, toRuncellError } from '../../error.ts';
 import { runAllHooks } from '../../hooks/run.ts';
 import { hookState } from '../../oci/state.ts';
-import { removeOwned } from '../../storage/bundle.ts';
 import { cgroupExists, isFrozen, killCgroup, removeCgroup, setFrozen } from '../cgroups/v2.ts';
 import { POLLIN, pidfdOpen, poll } from '../native/libc.ts';
 import { lockContainer } from '../store/lock.ts';
@@ -24,16 +23,16 @@ const SIGKILL = 9;
 /** runc polls 100 times 100 ms. */
 const DEATH_MS = 10_000;
 
-export function deleteContainer(
+export async function deleteContainer(
   context: Context,
   id: string,
   options: { readonly force: boolean },
-): void {
+): Promise<void> {
   const directory = stateDirOf(context.root, id);
   try {
     checkRoot(context.root);
     using _lock = lockContainer(directory);
-    deleteLocked(context, directory, options.force);
+    await deleteLocked(context, directory, options.force);
   } catch (thrown) {
     const error = toRuncellError(thrown);
     if (!(options.force && error.code === 'state.missing')) throw error;
@@ -41,7 +40,11 @@ export function deleteContainer(
 }
 
 /** With the lock held. */
-export function deleteLocked(context: Context, directory: string, force: boolean): void {
+export async function deleteLocked(
+  context: Context,
+  directory: string,
+  force: boolean,
+): Promise<void> {
   const state = loadOrDiscard(directory, force);
   if (state === undefined) return;
   const status = statusOf(directory, state);
@@ -53,6 +56,7 @@ export function deleteLocked(context: Context, directory: string, force: boolean
   const hooks = poststopHooks(directory);
   if (state.cgroup_path !== '') removeCgroup(state.cgroup_path, state.cgroup_made);
   if (state.owned.bundle !== undefined || state.owned.image !== undefined) {
+    const { removeOwned } = await import('../../storage/owned.ts');
     removeOwned(context, state.id, state.owned);
   }
   removeStateDir(directory);

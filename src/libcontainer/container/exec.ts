@@ -39,11 +39,8 @@ export function execContainer(context: Context, options: ExecOptions): number | 
   const config = parseConfig(loadConfigBytes(directory));
   const process_ = execProcess(config, options);
   const terminal = process_.terminal === true;
-  checkConsole(
-    terminal,
-    !options.detach && options.consoleSocket === undefined,
-    options.consoleSocket,
-  );
+  const { consoleSocket } = options;
+  checkConsole({ terminal, detach: options.detach || consoleSocket !== undefined, consoleSocket });
   checkKeptFds(context.handOver, { preserveFds: options.preserveFds, listenFds: 0 });
   const initPidfd = openInit(state);
   try {

@@ -32,10 +32,10 @@ export interface RunOptions extends CreateOptions {
 }
 
 /** The exit code: 0 detached, else the program's, or 128 and its signal. May never return. */
-export function runContainer(context: Context, options: RunOptions): number | Promise<number> {
+export async function runContainer(context: Context, options: RunOptions): Promise<number> {
   if (options.detach) {
     const created = create(context, options, { foreground: false });
-    startOrDelete(context, created);
+    await startOrDelete(context, created);
     if (options.pidFile !== undefined) {
       writePidFile(options.pidFile, created.state.init_process_pid);
     }
@@ -49,12 +49,12 @@ export function runContainer(context: Context, options: RunOptions): number | Pr
 }
 
 /** A container that could not be started is not left behind. */
-function startOrDelete(context: Context, created: Created): void {
+async function startOrDelete(context: Context, created: Created): Promise<void> {
   try {
     startLocked(context, created, process.pid);
   } catch (thrown) {
     created.lock.release();
-    deleteContainer(context, created.state.id, { force: true });
+    await deleteContainer(context, created.state.id, { force: true });
     throw thrown;
   }
 }
@@ -67,14 +67,14 @@ async function runOnTerminal(
 ): Promise<number> {
   const pid = created.state.init_process_pid;
   const pidfd = pidfdOpen(pid)!;
-  startOrDelete(context, created);
+  await startOrDelete(context, created);
   if (options.pidFile !== undefined) writePidFile(options.pidFile, pid);
   try {
     return await relayTerminal({ masterFd, pidfd });
   } finally {
     closeSync(pidfd);
     closeSync(masterFd);
-    if (!options.keep) deleteContainer(context, options.id, { force: true });
+    if (!options.keep) await deleteContainer(context, options.id, { force: true });
   }
 }
 
@@ -82,11 +82,15 @@ async function runOnTerminal(
  * Node is not needed while the container runs. Hooks after the start and sd_notify are Node's, so
  * with them it starts the container itself.
  */
-function runWithoutTerminal(context: Context, options: RunOptions, created: Created): number {
+async function runWithoutTerminal(
+  context: Context,
+  options: RunOptions,
+  created: Created,
+): Promise<never> {
   const { directory, state, config } = created;
   const poststart = (config.hooks?.poststart?.length ?? 0) > 0;
   const startHere = poststart || options.notifySocket !== undefined;
-  if (startHere) startOrDelete(context, created);
+  if (startHere) await startOrDelete(context, created);
   else writeState(directory, { ...state, status: 'Running' });
   const pid = state.init_process_pid;
   if (options.pidFile !== undefined) writePidFile(options.pidFile, pid);
@@ -159,7 +163,11 @@ export function readFinish(): { status: number; report: Uint8Array } {
 }
 
 /** The end of a foreground run that needs decisions; gives the exit code. */
-export function finishRun(context: Context, id: string, options: { keep: boolean }): number {
+export async function finishRun(
+  context: Context,
+  id: string,
+  options: { readonly keep: boolean },
+): Promise<number> {
   const { status, report } = readFinish();
   const directory = stateDirOf(context.root, id);
   const lock = lockContainer(directory);
@@ -167,7 +175,7 @@ export function finishRun(context: Context, id: string, options: { keep: boolean
     const state = loadState(directory);
     const config = parseConfig(loadConfigBytes(directory));
     const failure = startReport(report, config);
-    if (!options.keep || failure !== undefined) deleteLocked(context, directory, true);
+    if (!options.keep || failure !== undefined) await deleteLocked(context, directory, true);
     else writeState(directory, { ...state, status: 'Stopped' });
     if (failure !== undefined) throw failure;
     return status;

@@ -108,6 +108,9 @@ function nextProgram(m: Machine): void {
   // The word after the magic is zero, so both are one comparison.
   m.load(64, 't0', DATA_PAGE, DATA.header);
   m.branch('t0', 'notEqual', WIRE_MAGIC, 'protocol');
+  // A trap is an op of the program before.
+  m.set('t0', 0);
+  m.store(64, 't0', DATA_PAGE, DATA.trap);
 
   // Without a previous program the length is 0 and munmap says EINVAL, which harms nothing.
   m.set('a0', PROGRAM_BASE);

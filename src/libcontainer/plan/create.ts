@@ -9,19 +9,38 @@
 
 import type { Hook } from '@opencontainers-ts/spec';
 import { planHook } from '../../hooks/compile.ts';
-import { AT_EMPTY_PATH, AT_FDCWD, O_CLOEXEC, O_NOFOLLOW, O_RDWR } from '../linux/fcntl.ts';
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  F_DUPFD_CLOEXEC,
+  O_CLOEXEC,
+  O_NOFOLLOW,
+  O_RDWR,
+} from '../linux/fcntl.ts';
 import { MOUNT_ATTR_RDONLY } from '../linux/mount.ts';
 import { PR_SET_DUMPABLE, PR_SET_NAME } from '../linux/sched.ts';
 import { CTL, ERR, type Program, type Slot } from '../program/builder.ts';
 import { planHandOver, planTerminal, planUseTerminal, type Terminal } from './console.ts';
 import { planSockets } from './descriptor-passing.ts';
 import { ownsDev, planDevices } from './devices.ts';
-import { Draft, type DraftInput, mountAttr, openInRoot, sendMessage } from './draft.ts';
+import {
+  Draft,
+  type DraftInput,
+  mountAttr,
+  openInRoot,
+  relativePath,
+  sendMessage,
+} from './draft.ts';
 import { planExec } from './execute.ts';
-import { type InitFds, initFds, type StageFds, stageFds } from './fds.ts';
-import { type IdMaps, listIdMaps, planHolder } from './idmap.ts';
+import { closeStageFds, type InitFds, initFds, type StageFds, stageFds } from './fds.ts';
+import { type IdMaps, listIdMaps, planCloseHolders, planHolder } from './idmap.ts';
 import { planKeyring } from './keyring.ts';
-import { planMaskedPaths, planMaskSource, planReadonlyPaths } from './masked-paths.ts';
+import {
+  planMaskedPaths,
+  planMaskSource,
+  planOwnMaskSource,
+  planReadonlyPaths,
+} from './masked-paths.ts';
 import {
   isReadonlyDev,
   listMounts,
@@ -94,6 +113,7 @@ export class CreatePlan {
     planOomScore(b, draft.config.process!);
     planRootSource(draft, this.#stage);
     if (draft.hasMountNamespace) planBindSources(draft, this.mounts);
+    planCloseHolders(draft);
     this.#openFifos();
     planSockets(draft, this.#stage);
     this.#joined = planOpenNamespaces(draft);
@@ -121,19 +141,22 @@ export class CreatePlan {
     const { draft } = this;
     const b = draft.builder;
     this.#init = initFds(b, this.#stage);
-    planFailureReport(draft, this.#init);
+    draft.prologue = () => planFailureReport(draft, this.#init);
+    draft.prologue();
+    closeStageFds(b, this.#stage);
     planWaitSignals(b);
-    b.section('', 'become a session', INIT_NAME);
-    b.call('setsid', []);
-    b.call('prctl', [PR_SET_NAME, b.string(INIT_NAME), 0, 0, 0]);
+    this.#becomeSession();
     planLateNamespaces(draft, this.#joined);
     b.call('prctl', [PR_SET_DUMPABLE, 0, 0, 0, 0]);
     if (!draft.options.noNewKeyring) planKeyring(b, draft.options.id);
     if (draft.isNewNamespace('network')) planLoopback(b);
     if (draft.hasMountNamespace) {
-      this.#nullFd = planMaskSource(draft);
+      const last = entersPidNamespaceLast(draft);
+      const later = last ? this.#proc() : [];
+      if (!last) this.#nullFd = planMaskSource(draft);
       planRootAttach(draft, this.#init);
-      planMounts(draft, this.#init, this.mounts);
+      const now = this.mounts.filter((mount) => !later.includes(mount));
+      planMounts(draft, this.#init, now);
       if (ownsDev(draft, this.mounts)) planDevices(draft, this.#init);
     }
   }
@@ -165,10 +188,9 @@ export class CreatePlan {
     const { draft } = this;
     const fds = this.#init;
     const b = draft.builder;
-    planMaskedPaths(draft, fds, this.#nullFd);
-    planReadonlyPaths(draft, fds);
+    if (!entersPidNamespaceLast(draft)) this.#hidePaths();
     planPivot(draft, fds);
-    if (entersPidNamespaceLast(draft)) planFinalClone(draft, fds);
+    if (entersPidNamespaceLast(draft)) this.#enterPidNamespace();
     planSysctl(draft, fds);
     planMakeCwd(draft, fds, draft.config.process!);
     if (draft.config.process?.terminal !== true) planNullStdio(draft, fds.root, fds.scratch);
@@ -183,6 +205,43 @@ export class CreatePlan {
       b.section('domainname', `set ${draft.config.domainname}`, draft.config.domainname);
       b.call('setdomainname', nameArgument(b, draft.config.domainname));
     }
+  }
+
+  #becomeSession(): void {
+    const b = this.draft.builder;
+    b.section('', 'become a session', INIT_NAME);
+    b.call('setsid', []);
+    b.call('prctl', [PR_SET_NAME, b.string(INIT_NAME), 0, 0, 0]);
+  }
+
+  #hidePaths(): void {
+    planMaskedPaths(this.draft, this.#init, this.#nullFd);
+    planReadonlyPaths(this.draft, this.#init);
+  }
+
+  /**
+   * A procfs shows the pid namespace of the process that mounts it, so in a pid namespace that is
+   * joined it is mounted, and its paths hidden, by the final init.
+   */
+  #enterPidNamespace(): void {
+    const { draft } = this;
+    planFinalClone(draft, this.#stage);
+    this.#becomeSession();
+    if (!draft.hasMountNamespace) return;
+    planMounts(draft, this.#init, this.#proc());
+    this.#nullFd = planOwnMaskSource(draft, this.#init);
+    this.#hidePaths();
+  }
+
+  /** proc mounts and what is mounted below them. */
+  #proc(): PlannedMount[] {
+    const tops = this.mounts
+      .filter(({ type, options }) => type === 'proc' && options.bind === 'none')
+      .map(({ destination }) => relativePath(destination));
+    return this.mounts.filter(({ destination }) => {
+      const path = relativePath(destination);
+      return tops.some((top) => path === top || path.startsWith(`${top}/`));
+    });
   }
 
   #makeTerminal(): void {
@@ -239,29 +298,24 @@ export class CreatePlan {
       notify: draft.options.notifyDir !== undefined,
     });
     if (this.#terminal !== undefined) planUseTerminal(draft, this.#terminal);
-    // The report's descriptor goes where nothing else is, before limits may forbid it.
-    const reportFd = 3 + draft.options.keepFds;
-    b.section('', 'keep the report descriptor', 'dup3');
-    b.call('dup3', [fds.report, reportFd + 1, O_CLOEXEC]);
+    // Above everything the container keeps, before limits may forbid it.
+    const keepBelow = 3 + draft.options.keepFds;
+    const report = b.slot('report kept');
+    b.section('', 'keep the report descriptor', 'fcntl');
+    b.call('fcntl', [fds.report, F_DUPFD_CLOEXEC, keepBelow], { into: report });
     planIdentity(draft, process);
     const path = b.slot('program');
     planLookup(b, process.args!, env, path);
     b.section('', 'wait for start', 'exec.go');
     sendMessage(b, 'CREATED');
     b.call('close', [CTL]);
-    b.sum(ERR, reportFd + 1);
+    b.sum(ERR, report);
     b.call('read', [fds.go, b.space(8), 1], { retry: true });
     startHooks.hooks.forEach((hook, index) => {
       const specPath = `hooks.startContainer[${index}]`;
       planHook(draft, { hook, specPath, index, state: startHooks.state, defaultEnv: env });
     });
-    planExec(draft, {
-      path,
-      args: process.args!,
-      env,
-      reportFd: reportFd + 1,
-      keepBelow: reportFd,
-    });
+    planExec(draft, { path, args: process.args!, env, report, keepBelow });
     return draft.finish();
   }
 }

@@ -69,6 +69,9 @@ export class Draft {
   readonly facts: HostFacts;
   readonly options: PlanOptions;
   builder: ProgramBuilder;
+  /** Written at the head of every further program: a trap is gone when its program is. */
+  prologue: (() => void) | undefined;
+  readonly #named = new Map<string, Slot>();
   /** The mappings of id-mapped mounts, in the order of their holders. */
   idMaps: readonly IdMaps[] = [];
 
@@ -89,7 +92,18 @@ export class Draft {
   finish(): Program {
     const program = this.builder.finish();
     this.builder = new ProgramBuilder(this.facts.arch, this.builder.slots);
+    this.prologue?.();
     return program;
+  }
+
+  /** The slot of this name, the same one each time: for what is made anew again and again. */
+  slot(name: string): Slot {
+    let slot = this.#named.get(name);
+    if (slot === undefined) {
+      slot = this.builder.slot(name);
+      this.#named.set(name, slot);
+    }
+    return slot;
   }
 
   /** Whether the namespace is one that the container does not share with the caller. */

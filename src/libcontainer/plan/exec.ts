@@ -10,7 +10,7 @@
  */
 
 import type { Process } from '@opencontainers-ts/spec';
-import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_PATH } from '../linux/fcntl.ts';
+import { AT_FDCWD, F_DUPFD_CLOEXEC, O_CLOEXEC, O_DIRECTORY, O_PATH } from '../linux/fcntl.ts';
 import { NAMESPACES, type NamespaceKind } from '../linux/namespace.ts';
 import {
   CLONE_NEWCGROUP,
@@ -19,12 +19,12 @@ import {
   PR_SET_DUMPABLE,
   PR_SET_NAME,
 } from '../linux/sched.ts';
-import { CTL, type Pointer, type Program, type Slot } from '../program/builder.ts';
+import { CTL, type Program, type Slot } from '../program/builder.ts';
 import { planHandOver, planTerminal, planUseTerminal, type Terminal } from './console.ts';
 import { planConnect, sendPidfd } from './descriptor-passing.ts';
 import { Draft, type DraftInput, openHostDirectory, sendMessage } from './draft.ts';
 import { planExec } from './execute.ts';
-import { type InitFds, initFds, stageFds } from './fds.ts';
+import { closeStageFds, type InitFds, initFds, stageFds } from './fds.ts';
 import { planKeyring } from './keyring.ts';
 import { clone } from './namespaces.ts';
 import { planReadPasswd } from './passwd.ts';
@@ -67,11 +67,10 @@ export class ExecPlan {
     b.call('umask', [0]);
     planOomScore(b, { ...config.process!, ...this.#input.process });
     planAffinity(b, 'initial', this.#input.process.execCPUAffinity?.initial);
-    let cgroup: Pointer | undefined;
-    if (facts.cgroupDir !== undefined) {
+    const cgroup = facts.cgroupDir === undefined ? undefined : this.#fds.cgroup;
+    if (cgroup !== undefined) {
       b.section('', 'open the cgroup', facts.cgroupDir);
-      cgroup = b.words([0]);
-      openHostDirectory(b, facts.cgroupDir, cgroup);
+      openHostDirectory(b, facts.cgroupDir!, cgroup);
     }
     if (options.consoleSocket !== undefined) {
       planConnect(b, options.consoleSocket, '--console-socket', this.#fds.consoleSocket);
@@ -101,7 +100,7 @@ export class ExecPlan {
     }
   }
 
-  #clone(cgroup: Pointer | undefined): void {
+  #clone(cgroup: Slot | undefined): void {
     const { draft } = this;
     const b = draft.builder;
     b.section('', 'make the process in the container', 'clone3');
@@ -120,7 +119,9 @@ export class ExecPlan {
     const { draft } = this;
     const b = draft.builder;
     const { namespaces, initPidfd, process } = this.#input;
-    planFailureReport(draft, this.#fds);
+    draft.prologue = () => planFailureReport(draft, this.#fds);
+    draft.prologue();
+    closeStageFds(b, this.#fds);
     b.section('', 'become a session', 'setsid');
     b.call('setsid', []);
     b.call('prctl', [PR_SET_NAME, b.string('runcell-exec'), 0, 0, 0]);
@@ -168,19 +169,18 @@ export class ExecPlan {
     const env = buildEnvironment(process.env, { home, listenFds: 0, notify: false });
     if (this.#terminal !== undefined) planUseTerminal(draft, this.#terminal);
     const keepBelow = 3 + draft.options.keepFds;
-    const reportFd = keepBelow + 1;
-    b.section('', 'keep the report descriptor', 'dup3');
-    const moved: Slot = b.slot('gate');
-    b.call('dup3', [CTL, reportFd, O_CLOEXEC], { into: moved, tolerate: ['EINVAL'] });
+    b.section('', 'keep the report descriptor', 'fcntl');
+    const report = b.slot('report kept');
+    b.call('fcntl', [CTL, F_DUPFD_CLOEXEC, keepBelow], { into: report });
     planIdentity(draft, process);
     const path = b.slot('program');
     planLookup(b, process.args!, env, path);
     b.section('', 'wait for the caller', 'control socket');
     sendMessage(b, 'CREATED');
     const gate = b.space(8);
-    b.call('read', [reportFd, gate, 1], { retry: true });
+    b.call('read', [report, gate, 1], { retry: true });
     b.check(gate, 0xff, 'g'.charCodeAt(0), 'ECANCELED', { note: 'the caller is gone' });
-    planExec(draft, { path, args: process.args!, env, reportFd, keepBelow });
+    planExec(draft, { path, args: process.args!, env, report, keepBelow });
     return draft.finish();
   }
 }

@@ -18,8 +18,8 @@ export interface ExecRequest {
   readonly path: Slot;
   readonly args: readonly string[];
   readonly env: readonly string[];
-  /** Number of the close-on-exec descriptor that reports; everything from `keepBelow` up but it goes. */
-  readonly reportFd: number;
+  /** The close-on-exec descriptor that reports; everything from `keepBelow` up but it goes. */
+  readonly report: Slot;
   readonly keepBelow: number;
 }
 
@@ -30,26 +30,30 @@ export interface ExecRequest {
  */
 export function planExec(draft: Draft, request: ExecRequest): void {
   const b = draft.builder;
-  const { reportFd, keepBelow } = request;
+  const { report, keepBelow } = request;
   const argv = b.stringArray(request.args);
   const envp = b.stringArray(request.env);
   b.section('process.args', `execute ${request.args[0]}`, request.args[0]!);
-  if (reportFd > keepBelow) b.call('close_range', [keepBelow, reportFd - 1, 0]);
-  b.call('close_range', [reportFd + 1, 0xffffffff, 0]);
+  const bound = b.slot('last or first to close');
+  b.sum(bound, report, -1);
+  // EINVAL: there is nothing between
+  b.call('close_range', [keepBelow, bound, 0], { tolerate: ['EINVAL'] });
+  b.sum(bound, report, 1);
+  b.call('close_range', [bound, 0xffffffff, 0]);
   const failed = b.label();
   b.trap(failed);
-  b.call('write', [reportFd, b.string(STARTED), 1]);
+  b.call('write', [report, b.string(STARTED), 1]);
   b.call('execve', [request.path, argv, envp]);
   b.place(failed);
   const head = b.space(HEAD_BYTES);
   const file = b.slot('executable');
   const got = b.slot('head length');
   const unread = b.label();
-  b.call('write', [reportFd, RECORD_ADDRESS, MESSAGE_SIZE]);
+  b.call('write', [report, RECORD_ADDRESS, MESSAGE_SIZE]);
   const flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC;
   b.call('openat', [AT_FDCWD, request.path, flags], { into: file, onError: unread });
   b.call('pread64', [file, head, HEAD_BYTES, 0], { into: got, onError: unread });
-  b.call('write', [reportFd, head, got], { onError: unread });
+  b.call('write', [report, head, got], { onError: unread });
   b.place(unread);
   b.call('exit_group', [255]);
 }

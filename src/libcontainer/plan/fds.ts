@@ -6,6 +6,8 @@ import type { ProgramBuilder, Slot } from '../program/builder.ts';
 export interface StageFds {
   /** The rootfs: a detached tree, or a directory handle where there is no mount namespace. */
   readonly root: Slot;
+  /** The cgroup to be born in, for the clone alone. */
+  readonly cgroup: Slot;
   readonly go: Slot;
   readonly report: Slot;
   readonly consoleSocket: Slot;
@@ -25,6 +27,7 @@ export interface InitFds extends StageFds {
 export function stageFds(b: ProgramBuilder): StageFds {
   return {
     root: b.slot('root'),
+    cgroup: b.slot('cgroup'),
     go: b.slot('go'),
     report: b.slot('report'),
     consoleSocket: b.slot('console socket'),
@@ -42,4 +45,20 @@ export function initFds(b: ProgramBuilder, stage: StageFds): InitFds {
     scratch: b.slot('scratch'),
     dev: b.slot('dev'),
   };
+}
+
+/**
+ * Init, first thing: what was the stage's alone. A host directory held by a process that others in a
+ * shared pid namespace can see is a way out (CVE-2016-9962). A slot that was never opened is 0, the
+ * container's standard input, hence the test.
+ */
+export function closeStageFds(b: ProgramBuilder, stage: StageFds): void {
+  b.section('', "close the stage's descriptors", 'close');
+  for (const fd of [stage.cgroup, stage.pidfdSocket, stage.pidfd]) {
+    const closed = b.label();
+    b.jumpIfZero(fd, closed);
+    b.call('close', [fd], { tolerate: ['EBADF'] });
+    b.sum(fd, 0);
+    b.place(closed);
+  }
 }

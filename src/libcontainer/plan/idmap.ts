@@ -77,6 +77,7 @@ export function planHolder(draft: Draft, index: number): void {
   const path = b.string('/proc/self/ns/user');
   b.call('openat', [AT_FDCWD, path, O_RDONLY | O_CLOEXEC], { into: handle });
   b.call('dup3', [handle, holderFd(draft, index), O_CLOEXEC]);
+  b.call('close', [handle]);
   b.call('getpid', [], { into: pid });
   sendMessage(b, 'HOLDER', pid);
   const asleep = b.label();
@@ -84,6 +85,15 @@ export function planHolder(draft: Draft, index: number): void {
   b.call('ppoll', [0, 0, 0, 0, 0], { retry: true });
   b.jump(asleep);
   b.place(done);
+}
+
+/** Stage: the handles have served when the trees have their mappings. */
+export function planCloseHolders(draft: Draft): void {
+  if (draft.idMaps.length === 0) return;
+  const b = draft.builder;
+  const first = holderFd(draft, 0);
+  b.section('mounts', 'close the user namespaces of id-mapped mounts', 'close_range');
+  b.call('close_range', [first, first + draft.idMaps.length - 1, 0]);
 }
 
 /** Stage: gives the detached tree of `mount` its mapping. */

@@ -48,13 +48,31 @@ export function planMaskSource(draft: Draft): Slot | undefined {
   const nullFd = b.slot('null');
   const flags = O_PATH | O_CLOEXEC | O_NOFOLLOW(b.arch);
   b.call('openat', [AT_FDCWD, b.string('/dev/null'), flags], { into: nullFd });
+  verifyNull(b, nullFd);
+  return nullFd;
+}
+
+/**
+ * After the pivot, when the host's tree is gone: the container's /dev/null, below the root and
+ * verified to be the null device, as descriptor and not as path.
+ */
+export function planOwnMaskSource(draft: Draft, fds: InitFds): Slot | undefined {
+  if (!masks(draft)) return undefined;
+  const b = draft.builder;
+  b.section('linux.maskedPaths', 'take /dev/null', '/dev/null');
+  const nullFd = b.slot('null');
+  openInRoot(b, fds.root, '/dev/null', nullFd);
+  verifyNull(b, nullFd);
+  return nullFd;
+}
+
+function verifyNull(b: ProgramBuilder, nullFd: Slot): void {
   const { buffer, mode, rdev } = statxBuffer(b);
   b.call('statx', [nullFd, b.string(''), AT_EMPTY_PATH, STATX_TYPE | STATX_MODE, buffer]);
   b.check(mode, S_IFMT, S_IFCHR, 'ENODEV', { note: '/dev/null is no character device' });
   b.check(rdev, 0xffffffffffffffffn, NULL_DEVICE, 'ENODEV', {
     note: '/dev/null is another device',
   });
-  return nullFd;
 }
 
 function masks(draft: Draft): boolean {

@@ -30,9 +30,9 @@ import {
   CLONE_PIDFD,
   NS_GET_NSTYPE,
 } from '../linux/sched.ts';
-import type { Label, Pointer, ProgramBuilder, Slot } from '../program/builder.ts';
+import type { Label, ProgramBuilder, Slot } from '../program/builder.ts';
 import { sendPidfd } from './descriptor-passing.ts';
-import { type Draft, load, openHostDirectory, sendMessage } from './draft.ts';
+import { type Draft, openHostDirectory, sendMessage } from './draft.ts';
 import type { StageFds } from './fds.ts';
 
 /** Handles of namespaces to join, by kind. */
@@ -75,14 +75,14 @@ export function planJoin(draft: Draft, joined: JoinedNamespaces, kind: Namespace
  * the stage reports the pid and ends.
  */
 export function planClone(draft: Draft, fds: StageFds, joined: JoinedNamespaces): void {
-  const cgroup = openCgroup(draft);
+  const cgroup = openCgroup(draft, fds);
   for (const kind of ['network', 'uts', 'ipc', 'time'] as const) planJoin(draft, joined, kind);
   // Init can join a cgroup namespace itself unless it will be root of a user namespace only.
   if (draft.isNewNamespace('user') || joined.has('user')) planJoin(draft, joined, 'cgroup');
   if (draft.isNewNamespace('time') && !draft.hasNamespace('user')) planTimeNamespace(draft);
   // A pid namespace that does not go through init's setup is joined here: its owner is out of reach
   // once init is in a user namespace.
-  if (draft.isNewNamespace('user') || joined.has('user')) planJoin(draft, joined, 'pid');
+  if (draft.isNewNamespace('user')) planJoin(draft, joined, 'pid');
   planJoin(draft, joined, 'mount');
   if (joined.has('user')) {
     intermediate(draft, joined, cgroup);
@@ -92,24 +92,25 @@ export function planClone(draft: Draft, fds: StageFds, joined: JoinedNamespaces)
   }
 }
 
-function openCgroup(draft: Draft): Pointer | undefined {
+function openCgroup(draft: Draft, fds: StageFds): Slot | undefined {
   const directory = draft.facts.cgroupDir;
   if (directory === undefined) return undefined;
   const b = draft.builder;
   b.section('linux.cgroupsPath', 'open the cgroup', directory);
-  const handle = b.words([0]);
-  openHostDirectory(b, directory, handle);
-  return handle;
+  openHostDirectory(b, directory, fds.cgroup);
+  return fds.cgroup;
 }
 
 /** A child in the cgroup that joins the user namespace; the stage ends, the child goes on. */
-function intermediate(draft: Draft, joined: JoinedNamespaces, cgroup: Pointer | undefined): void {
+function intermediate(draft: Draft, joined: JoinedNamespaces, cgroup: Slot | undefined): void {
   const b = draft.builder;
   b.section('linux.namespaces', 'make the process that joins the user namespace', 'clone3');
   const child = b.label();
   clone(draft, { flags: CLONE_PARENT, cgroup, child, pid: b.slot('intermediate') });
   b.call('exit_group', [0]);
   b.place(child);
+  // For its child: it stays outside, so that the pid it reports is the host's.
+  planJoin(draft, joined, 'pid');
   planJoin(draft, joined, 'user');
   becomeMappedRoot(b);
   if (draft.isNewNamespace('time')) planTimeNamespace(draft);
@@ -121,7 +122,7 @@ export function becomeMappedRoot(b: ProgramBuilder): void {
   b.call('setresuid', [0, 0, 0]);
 }
 
-function cloneInit(draft: Draft, fds: StageFds, cgroup: Pointer | undefined): void {
+function cloneInit(draft: Draft, fds: StageFds, cgroup: Slot | undefined): void {
   const b = draft.builder;
   b.section('linux.namespaces', 'make init with its new namespaces', 'clone3');
   const child = b.label();
@@ -151,7 +152,7 @@ function newNamespaceFlags(draft: Draft): number {
 export interface CloneRequest {
   readonly flags: number;
   /** Holds a descriptor of the cgroup to be born in. */
-  readonly cgroup: Pointer | undefined;
+  readonly cgroup: Slot | undefined;
   readonly child: Label;
   readonly pid: Slot;
   readonly pidfd?: Slot | undefined;
@@ -168,7 +169,7 @@ export function clone(draft: Draft, request: CloneRequest): void {
   }
   if (request.cgroup !== undefined) {
     flags += CLONE_INTO_CGROUP;
-    b.sum(args.plus(CLONE_ARGS.cgroup), load(request.cgroup));
+    b.sum(args.plus(CLONE_ARGS.cgroup), request.cgroup);
   }
   b.setU64(args.plus(CLONE_ARGS.flags), flags);
   b.call('clone3', [args, CLONE_ARGS_SIZE], { into: request.pid, onZero: request.child });

@@ -5,7 +5,17 @@
  */
 
 import type { Process } from '@opencontainers-ts/spec';
-import { AT_EACCESS, AT_EMPTY_PATH, AT_FDCWD, O_CLOEXEC, O_RDWR } from '../linux/fcntl.ts';
+import { ERRNO } from '../linux/errno.ts';
+import {
+  AT_EACCESS,
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  O_CLOEXEC,
+  O_NOCTTY,
+  O_NONBLOCK,
+  O_PATH,
+  O_RDWR,
+} from '../linux/fcntl.ts';
 import { PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS } from '../linux/sched.ts';
 import { S_IFCHR, S_IFMT, S_IFREG, STATX_MODE, STATX_TYPE, X_OK } from '../linux/stat.ts';
 import {
@@ -139,7 +149,7 @@ export function planNullStdio(draft: Draft, root: Slot, scratch: Slot): void {
   const done = b.label();
   const close = b.label();
   openInRoot(b, root, '/dev/null', scratch, {
-    flags: 0o10000000 | O_CLOEXEC,
+    flags: O_PATH | O_CLOEXEC,
     tolerate: ['ENOENT', 'ENOTDIR'],
     onError: done,
   });
@@ -148,7 +158,11 @@ export function planNullStdio(draft: Draft, root: Slot, scratch: Slot): void {
   b.check(mode, S_IFMT, S_IFCHR, 'ENODEV', { onError: close });
   b.check(rdev, 0xffffffffffffffffn, (3n << 32n) | 1n, 'ENODEV', { onError: close });
   b.call('close', [scratch]);
-  openInRoot(b, root, '/dev/null', scratch, { flags: O_RDWR | O_CLOEXEC });
+  // Opened for use it is looked at once more: it may have been swapped.
+  openInRoot(b, root, '/dev/null', scratch, { flags: O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC });
+  b.call('statx', [scratch, b.string(''), AT_EMPTY_PATH, STATX_TYPE | STATX_MODE, buffer]);
+  b.check(mode, S_IFMT, S_IFCHR, 'ENODEV', { onError: close });
+  b.check(rdev, 0xffffffffffffffffn, (3n << 32n) | 1n, 'ENODEV', { onError: close });
   for (const fd of draft.facts.nullStdio) b.call('dup3', [scratch, fd, 0]);
   b.place(close);
   b.call('close', [scratch]);
@@ -211,7 +225,7 @@ export function planLookup(
     if (next !== failed) b.place(next);
   }
   b.place(failed);
-  sendMessage(b, 'LOOKUP', IGNORED);
+  sendMessage(b, 'LOOKUP', candidates.length === 0 ? -ERRNO.ENOENT : IGNORED);
   b.call('exit_group', [255]);
   b.place(done);
 }

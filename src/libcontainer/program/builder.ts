@@ -7,6 +7,7 @@
  * the cold path. Opens nothing, imports no node: module.
  */
 
+import { RuncellError } from '../../error.ts';
 import type { Arch } from '../linux/arch.ts';
 import { ERRNO, type ErrnoName } from '../linux/errno.ts';
 import { SYSCALLS, type SyscallName } from '../linux/syscall.ts';
@@ -80,8 +81,7 @@ export class Slots {
   }
 
   take(name: string): Slot {
-    if (this.#next >= SLOTS)
-      throw new RangeError('a program uses more slots than the data page has');
+    if (this.#next >= SLOTS) throw tooLarge(`more than ${SLOTS} descriptors and results`);
     this.names.push(name);
     return new Slot(this.#next++, name);
   }
@@ -335,7 +335,8 @@ export class ProgramBuilder {
   }
 
   #op(number: number, args: readonly Value[], options: CallOptions): void {
-    if (this.#count >= 0xffff) throw new RangeError('a program has more than 65534 ops');
+    if (this.#count >= 0xffff) throw tooLarge('more than 65534 operations');
+    if (args.length > 6) throw new Error('a system call has at most six arguments');
     const at = this.#count * OP_SIZE;
     if (at + OP_SIZE > this.#ops.length) this.#growOps();
     const view = this.#opsView;
@@ -410,9 +411,17 @@ export class ProgramBuilder {
   }
 }
 
+/** The configuration asks for more than one program can hold. */
+function tooLarge(what: string): RuncellError {
+  const reason = `the container needs ${what} to be set up`;
+  return new RuncellError({ code: 'config.value', reason });
+}
+
 /** Two's complement in 64 bits; numbers must be safe integers. */
 function writeU64(view: DataView, at: number, value: number | bigint): void {
   if (typeof value === 'bigint') {
+    if (value >= 1n << 64n || value < -(1n << 63n))
+      throw new RangeError(`${value} has over 64 bits`);
     view.setBigUint64(at, BigInt.asUintN(64, value), true);
     return;
   }
