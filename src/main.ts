@@ -52,8 +52,8 @@ async function main(ownId: string, own: Verb | undefined): Promise<number | unde
   // After the log file, whose mode is the caller's business; state is nobody else's.
   process.umask(0o077);
   const context = makeContext(globals, handOver, cwd, log);
-  // From here on an error is the verb's, with its prefix and exit code.
-  verb = line.verb;
+  // From here on an error is the verb's, with its prefix and exit code; `finish` ends another's.
+  verb = line.verb === 'finish' ? line.args[0]! : line.verb;
   if (own === undefined) return runCold(context, line);
   return (await own(context, line, STDOUT)) ?? 0;
 }
@@ -81,9 +81,7 @@ function readHandOver(text: string | undefined): HandOver {
 
 async function runCold(context: Context, line: CommandLine): Promise<number> {
   const cold = await import('./help/cold.ts');
-  const { exitCode, failure } = await cold.runCold(context, line, STDOUT);
-  if (failure !== undefined) throw new RuncellError(failure);
-  return exitCode;
+  return cold.runCold(context, line, STDOUT);
 }
 
 async function helpOf(id: string): Promise<string> {

@@ -25,6 +25,7 @@ export const HOT_VERBS: readonly string[] = [
   'run',
   'exec',
   'list',
+  'finish',
   'container:run',
   'container:list',
   'container:exec',

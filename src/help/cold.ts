@@ -3,19 +3,12 @@
  *
  * oclif finds no plugins here: it is given one, made of the manifest and the classes. Two things it
  * does while loading are fenced off first: it opens process.stdout (which leaves O_NONBLOCK behind)
- * and reads a theme from the home directory. Errors cross the border between the two bundles as
- * fields, since each bundle has its own RuncellError.
+ * and reads a theme from the home directory.
  */
 
 import type { CommandLine } from '../argv.ts';
-import { type ErrorFields, toRuncellError } from '../error.ts';
 import type { Context } from '../libcontainer/container/context.ts';
 import type { Output } from '../output.ts';
-
-export interface ColdResult {
-  readonly exitCode: number;
-  readonly failure?: ErrorFields;
-}
 
 type ColdVerb = (
   context: Context,
@@ -45,19 +38,13 @@ export async function runCold(
   context: Context,
   line: CommandLine,
   output: Output,
-): Promise<ColdResult> {
+): Promise<number> {
   fenceOff();
-  try {
-    const { runThroughOclif } = await import('./oclif.ts');
-    const exitCode = await runThroughOclif(line.verb, async (id) => {
-      const verb = await VERBS[id]!();
-      return (await verb(context, line, output)) ?? 0;
-    });
-    return { exitCode };
-  } catch (thrown) {
-    const fields = (thrown as { fields?: ErrorFields }).fields;
-    return { exitCode: 1, failure: fields ?? toRuncellError(thrown).fields };
-  }
+  const { runThroughOclif } = await import('./oclif.ts');
+  return runThroughOclif(line.verb, async (id) => {
+    const verb = await VERBS[id]!();
+    return (await verb(context, line, output)) ?? 0;
+  });
 }
 
 function fenceOff(): void {

@@ -181,6 +181,23 @@ export class Spec extends Verb {
   };
 }
 
+/** What goes on when the process that waited in the foreground needs a decision (container/run.ts). */
+export class Finish extends Verb {
+  static override summary = 'end a foreground run or exec';
+  static override hidden = true;
+  static override payload = true;
+  static override args = {
+    verb: Args.string({ name: 'VERB', required: true, description: 'run or exec' }),
+    words: Args.string({
+      name: 'WORDS',
+      required: true,
+      multiple: true,
+      description: 'of run: keep or delete, and the container; of exec: the program',
+    }),
+  };
+  static override flags = { 'preserve-fds': preserveFds };
+}
+
 export const RUNC_VERBS = {
   create: Create,
   start: Start,
@@ -191,4 +208,5 @@ export const RUNC_VERBS = {
   exec: Exec,
   list: List,
   spec: Spec,
+  finish: Finish,
 };

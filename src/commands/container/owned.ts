@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { toRuncellError } from '../../error.ts';
 import type { Context } from '../../libcontainer/container/context.ts';
 import { stateDirOf } from '../../libcontainer/store/state-dir.ts';
-import { type Owned, removeOwned } from '../../storage/bundle.ts';
+import type { Owned } from '../../storage/bundle.ts';
 
 /** A container that is there keeps them: `delete` removes both. */
 export async function keepOrRemove<Result>(
@@ -21,6 +21,7 @@ export async function keepOrRemove<Result>(
     if (existsSync(stateDirOf(context.root, id))) throw thrown;
     const error = toRuncellError(thrown);
     try {
+      const { removeOwned } = await import('../../storage/owned.ts');
       removeOwned(context, id, owned);
     } catch (undo) {
       throw error.with({ undo: [...(error.fields.undo ?? []), toRuncellError(undo).message] });
