@@ -117,9 +117,14 @@ export function printable(text: string): string {
   return out;
 }
 
+/** Also one of a part that was loaded late and has a class of its own (scripts/build.ts). */
+export function isRuncellError(thrown: unknown): thrown is RuncellError {
+  return thrown instanceof RuncellError || (thrown as Error | undefined)?.name === 'RuncellError';
+}
+
 /** Turns whatever was thrown into a RuncellError; Node's system errors keep their errno and path. */
 export function toRuncellError(thrown: unknown, fields: Partial<ErrorFields> = {}): RuncellError {
-  if (thrown instanceof RuncellError) {
+  if (isRuncellError(thrown)) {
     return Object.keys(fields).length === 0 ? thrown : thrown.with(fields);
   }
   const error = thrown as NodeJS.ErrnoException;

@@ -8,8 +8,8 @@ import { type CreateOptions, createContainer } from '../libcontainer/container/c
 import { absolutePath, optionalPath } from './path.ts';
 import { envValue } from './verb.ts';
 
-export function create(context: Context, line: CommandLine): undefined {
-  createContainer(context, createOptions(context, line));
+export async function create(context: Context, line: CommandLine): Promise<undefined> {
+  await createContainer(context, createOptions(context, line));
 }
 
 /** Paths are made absolute here, before anything looks at the bundle. */

@@ -7,8 +7,7 @@
 import type { CommandLine } from '../argv.ts';
 import { usageError } from '../argv.ts';
 import type { Context } from '../libcontainer/container/context.ts';
-import { finishExec } from '../libcontainer/container/exec.ts';
-import { finishRun } from '../libcontainer/container/run.ts';
+import { finishExec, finishRun } from '../libcontainer/container/finish.ts';
 
 export function finish(context: Context, line: CommandLine): number | Promise<number> {
   const [of, first, id] = line.args;

@@ -6,6 +6,6 @@ import type { CommandLine } from '../argv.ts';
 import type { Context } from '../libcontainer/container/context.ts';
 import { startContainer } from '../libcontainer/container/start.ts';
 
-export function start(context: Context, line: CommandLine): undefined {
-  startContainer(context, line.args[0]!);
+export async function start(context: Context, line: CommandLine): Promise<undefined> {
+  await startContainer(context, line.args[0]!);
 }

@@ -17,7 +17,7 @@ import {
   statSync,
 } from 'node:fs';
 import type { Config } from '@opencontainers-ts/spec';
-import { RuncellError, toRuncellError } from '../error.ts';
+import { isRuncellError, RuncellError, toRuncellError } from '../error.ts';
 import type { Context } from '../libcontainer/container/context.ts';
 import {
   checkId,
@@ -147,7 +147,7 @@ function checkRootPath(bundle: string, rootfs: string, realRootfs: string): void
     configured = loadBundle(bundle).rootfsPath;
     if (realpathSync.native(configured) === realRootfs) return;
   } catch (thrown) {
-    if (!(thrown instanceof RuncellError) || thrown.code !== 'config.rootfs') throw thrown;
+    if (!isRuncellError(thrown) || thrown.code !== 'config.rootfs') throw thrown;
     configured = thrown.fields.target;
   }
   throw new RuncellError({

@@ -18,7 +18,7 @@ import {
   rmdirSync,
   symlinkSync,
 } from 'node:fs';
-import { RuncellError, toRuncellError } from '../error.ts';
+import { isRuncellError, RuncellError, toRuncellError } from '../error.ts';
 import type { Context } from '../libcontainer/container/context.ts';
 import { lockContainer } from '../libcontainer/store/lock.ts';
 import type { Layout } from '../libcontainer/store/state-dir.ts';
@@ -117,10 +117,7 @@ function makeLayers(directory: string, source: ImageSource): void {
 
 /** The error to throw on, with what failed of the undo. */
 export function undone(thrown: unknown, undo: () => void): RuncellError {
-  const error = toRuncellError(
-    thrown,
-    thrown instanceof RuncellError ? {} : { code: 'storage.operation' },
-  );
+  const error = toRuncellError(thrown, isRuncellError(thrown) ? {} : { code: 'storage.operation' });
   try {
     undo();
     return error;

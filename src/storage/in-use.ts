@@ -6,7 +6,7 @@
  */
 
 import { statSync } from 'node:fs';
-import { RuncellError } from '../error.ts';
+import { isRuncellError, RuncellError } from '../error.ts';
 import { isSameProcess } from '../libcontainer/store/process.ts';
 import { listIds, stateDirOf } from '../libcontainer/store/state-dir.ts';
 import { loadState, type StateFile } from '../libcontainer/store/state-file.ts';
@@ -31,7 +31,7 @@ function stateOf(root: string, id: string): StateFile | undefined {
   try {
     return loadState(stateDirOf(root, id));
   } catch (thrown) {
-    if (thrown instanceof RuncellError && thrown.code.startsWith('state.')) return undefined;
+    if (isRuncellError(thrown) && thrown.code.startsWith('state.')) return undefined;
     throw thrown;
   }
 }

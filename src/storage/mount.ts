@@ -9,7 +9,7 @@
  */
 
 import { realpathSync, type Stats, statSync } from 'node:fs';
-import { RuncellError, toRuncellError } from '../error.ts';
+import { isRuncellError, RuncellError, toRuncellError } from '../error.ts';
 import type { Context } from '../libcontainer/container/context.ts';
 import {
   AT_EMPTY_PATH,
@@ -227,7 +227,7 @@ export function umountStorage(context: Context, request: { readonly target: stri
     unmountAt({ parent, name, detachWhenBusy: false });
   } catch (thrown) {
     const below = mountsBelow(table, real);
-    if (below.length === 0 || !(thrown instanceof RuncellError)) throw thrown;
+    if (below.length === 0 || !isRuncellError(thrown)) throw thrown;
     throw thrown.with({ hint: `${below.join(', ')} is mounted below it` });
   }
 }

@@ -5,7 +5,7 @@
  */
 
 import type { CommandLine } from '../../argv.ts';
-import { RuncellError } from '../../error.ts';
+import { isRuncellError, type RuncellError } from '../../error.ts';
 import type { Context } from '../../libcontainer/container/context.ts';
 import { deleteContainer } from '../../libcontainer/container/delete.ts';
 import { viewContainer } from '../../libcontainer/container/status.ts';
@@ -16,7 +16,7 @@ export async function containerDelete(context: Context, line: CommandLine): Prom
   try {
     viewContainer(context, id);
   } catch (thrown) {
-    if (!(thrown instanceof RuncellError) || !thrown.code.startsWith('state.')) throw thrown;
+    if (!isRuncellError(thrown) || !thrown.code.startsWith('state.')) throw thrown;
     if (thrown.code === 'state.missing') missing = thrown;
   }
   await deleteContainer(context, id, { force: true });

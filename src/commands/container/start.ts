@@ -6,6 +6,6 @@ import type { CommandLine } from '../../argv.ts';
 import type { Context } from '../../libcontainer/container/context.ts';
 import { startContainer } from '../../libcontainer/container/start.ts';
 
-export function containerStart(context: Context, line: CommandLine): undefined {
-  startContainer(context, line.flags.text('id')!);
+export async function containerStart(context: Context, line: CommandLine): Promise<undefined> {
+  await startContainer(context, line.flags.text('id')!);
 }

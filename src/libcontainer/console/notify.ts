@@ -17,6 +17,7 @@ import {
   sendMessage,
   unixSocket,
 } from '../native/socket.ts';
+import { notifyDirectoryOf } from './notify-directory.ts';
 import { withSocketPath } from './socket.ts';
 
 /** Where the container finds it. */
@@ -31,10 +32,6 @@ export interface NotifySocket extends Disposable {
   readonly fd: number;
   /** The host directory to bind on NOTIFY_DIRECTORY. */
   readonly directory: string;
-}
-
-export function notifyDirectoryOf(stateDirectory: string): string {
-  return `${stateDirectory}/notify`;
 }
 
 /** The directory alone, for a `create` whose socket `start` will make. */

@@ -7,7 +7,7 @@
  */
 
 import { closeSync, constants, lstatSync, openSync } from 'node:fs';
-import { RuncellError } from '../../error.ts';
+import { isRuncellError, RuncellError } from '../../error.ts';
 import { SOCK_STREAM } from '../linux/socket.ts';
 import {
   connectUnix,
@@ -85,7 +85,7 @@ export function sendDescriptor(path: string, payload: string, descriptor: number
     withSocketPath(path, (fitting) => connectUnix(socket, fitting));
     sendMessage(socket, Buffer.from(payload, 'utf8'), [descriptor]);
   } catch (thrown) {
-    if (!(thrown instanceof RuncellError)) throw thrown;
+    if (!isRuncellError(thrown)) throw thrown;
     throw thrown.with({ code: 'console.socket', target: path });
   } finally {
     closeSync(socket);

@@ -6,6 +6,7 @@
 import { RuncellError } from '../../error.ts';
 import type { HandOver } from '../../launcher/hand-over.ts';
 import type { Descriptor } from '../native/spawn.ts';
+import type { Context } from './context.ts';
 
 /** The launcher looked before Node could open anything of its own. */
 export function checkKeptFds(
@@ -27,4 +28,10 @@ export function checkKeptFds(
 /** 3 … 3+count-1 at their own numbers. */
 export function keptDescriptors(count: number): Descriptor[] {
   return Array.from({ length: count }, (_, i) => ({ from: 3 + i, to: 3 + i }));
+}
+
+/** What runtime hooks inherit of the caller. */
+export function callerOf(context: Context): { env: Uint8Array; umask: number; nofileSoft: bigint } {
+  const { envBytes, umask, nofileSoft } = context.handOver;
+  return { env: envBytes, umask, nofileSoft };
 }

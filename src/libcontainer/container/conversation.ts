@@ -4,15 +4,31 @@
  */
 
 import type { Config } from '@opencontainers-ts/spec';
-import { RuncellError } from '../../error.ts';
-import type { Message } from '../executor/protocol.ts';
+import type { FatalRecord, Message } from '../executor/protocol.ts';
 import type { ExecutorSession } from '../executor/session.ts';
-import { describeExit, tryReap } from '../native/libc.ts';
+import { type ExitReport, tryReap } from '../native/libc.ts';
 import { TAG, type TagName } from '../plan/messages.ts';
 import type { Program } from '../program/builder.ts';
-import { cwdError, fatalError, filesystemReason, hookError, lookupError } from './failure.ts';
 
-const SIGKILL_HINT = 'a memory limit that is too low, or somebody killed it';
+/**
+ * What stopped a container process, as it was reported. Not an error text yet: the texts are loaded
+ * when there is something to tell (failure.ts).
+ */
+export class ProcessFailure extends Error {
+  readonly config: Config;
+  readonly program: Program;
+  readonly what:
+    | { readonly fatal: FatalRecord; readonly filesystem: Uint8Array | undefined }
+    | { readonly message: Message }
+    | { readonly ended: ExitReport };
+
+  constructor(config: Config, program: Program, what: ProcessFailure['what']) {
+    super('a container process failed');
+    this.config = config;
+    this.program = program;
+    this.what = what;
+  }
+}
 
 export class Conversation {
   readonly #session: ExecutorSession;
@@ -33,14 +49,15 @@ export class Conversation {
 
   /** The next message of this kind; anything that means failure is thrown. */
   expect(tag: TagName): Message {
-    let reason: string | undefined;
+    let filesystem: Uint8Array | undefined;
     for (;;) {
       const message = this.#receive();
-      if (message.fatal !== undefined) throw fatalError(this.#program!, message.fatal, reason);
+      const { fatal } = message;
+      if (fatal !== undefined) throw this.#failed({ fatal, filesystem });
       if (message.tag === TAG.PID) this.pid = message.a;
       if (message.tag === TAG[tag]) return message;
-      if (message.tag === TAG.REASON) reason = filesystemReason(message.payload);
-      else if (message.tag !== TAG.PID) throw this.#failure(message);
+      if (message.tag === TAG.REASON) filesystem = message.payload;
+      else if (message.tag !== TAG.PID) throw this.#failed({ message });
     }
   }
 
@@ -54,20 +71,8 @@ export class Conversation {
     }
   }
 
-  #failure(message: Message): RuncellError {
-    const process = this.#config.process;
-    switch (message.tag) {
-      case TAG.LOOKUP:
-        return lookupError(process?.args?.[0] ?? '', -message.a);
-      case TAG.CWD:
-        return cwdError(process?.cwd ?? '');
-      case TAG.HOOK:
-        return hookError('createContainer', this.#config.hooks?.createContainer ?? [], message);
-      default: {
-        const reason = `unexpected message ${message.tag}`;
-        return new RuncellError({ code: 'internal', operation: 'executor', reason });
-      }
-    }
+  #failed(what: ProcessFailure['what']): ProcessFailure {
+    return new ProcessFailure(this.#config, this.#program!, what);
   }
 
   #receive(): Message {
@@ -76,9 +81,7 @@ export class Conversation {
     } catch (thrown) {
       const report = this.pid === 0 ? undefined : tryReap(this.pid);
       if (report === undefined) throw thrown;
-      const reason = `container init ended before the container stood: ${describeExit(report)}`;
-      const hint = report.signal === 9 ? SIGKILL_HINT : undefined;
-      throw new RuncellError({ code: 'kernel.init', reason, hint, cause: thrown });
+      throw this.#failed({ ended: report });
     }
   }
 }

@@ -9,11 +9,10 @@
 import { writeFileSync } from 'node:fs';
 import type { Config } from '@opencontainers-ts/spec';
 import { type RuncellError, toRuncellError } from '../../error.ts';
-import { runAllHooks, runHooks } from '../../hooks/run.ts';
 import { type Bundle, loadBundle } from '../../oci/bundle.ts';
 import { hookState } from '../../oci/state.ts';
 import { cgroupDirectory, killCgroup, makeCgroup, removeCgroup } from '../cgroups/v2.ts';
-import { makeNotifyDirectory, notifyDirectoryOf } from '../console/notify.ts';
+import { notifyDirectoryOf } from '../console/notify-directory.ts';
 import { checkConsole } from '../console/socket.ts';
 import { spawnExecutor } from '../executor/cold.ts';
 import type { ExecutorSession } from '../executor/session.ts';
@@ -32,9 +31,10 @@ import { makeExecFifos } from '../store/exec-fifo.ts';
 import { type ContainerLock, lockContainer } from '../store/lock.ts';
 import { claimId, prepareRoot, removeStateDir } from '../store/state-dir.ts';
 import { type StateFile, writeConfig, writeState } from '../store/state-file.ts';
-import { checkKeptFds, keptDescriptors } from './caller.ts';
+import { callerOf, checkKeptFds, keptDescriptors } from './caller.ts';
 import type { Context } from './context.ts';
 import { Conversation } from './conversation.ts';
+import { explained } from './explained.ts';
 import { executorPath } from './installation.ts';
 import { homeOf } from './passwd.ts';
 import { writePidFile } from './pid-file.ts';
@@ -68,21 +68,21 @@ export interface Created {
 }
 
 /** `create`: leaves init waiting; the pid file is written last. */
-export function createContainer(context: Context, options: CreateOptions): void {
-  const created = create(context, options, { foreground: false });
+export async function createContainer(context: Context, options: CreateOptions): Promise<void> {
+  const created = await create(context, options, { foreground: false });
   created.lock.release();
 }
 
-export function create(
+export async function create(
   context: Context,
   options: CreateOptions,
   how: { readonly foreground: boolean },
-): Created {
+): Promise<Created> {
   const attempt = new Attempt(context, options, how.foreground);
   try {
-    return attempt.run();
+    return await attempt.run();
   } catch (thrown) {
-    throw attempt.undo(toRuncellError(thrown));
+    throw await attempt.undo(await explained(thrown));
   }
 }
 
@@ -104,16 +104,16 @@ class Attempt {
     this.#foreground = foreground;
   }
 
-  run(): Created {
+  async run(): Promise<Created> {
     const { config } = this.#load();
     const terminal = config.process.terminal === true;
     const { consoleSocket } = this.#options;
     checkConsole({ terminal, detach: !this.#foreground, consoleSocket });
     checkKeptFds(this.#context.handOver, this.#options);
-    this.#claim();
+    await this.#claim();
     const plan = this.#plan();
     this.#startStage(plan);
-    const master = this.#buildInit(plan);
+    const master = await this.#buildInit(plan);
     return this.#finish(master);
   }
 
@@ -126,7 +126,7 @@ class Attempt {
   }
 
   /** The id, its lock, and a state that tells `delete` where to look. */
-  #claim(): void {
+  async #claim(): Promise<void> {
     const { root, explicitRoot } = this.#context;
     const { id, owned } = this.#options;
     const bundle = this.#bundle!;
@@ -148,6 +148,7 @@ class Attempt {
     writeConfig(this.#directory, bundle.configBytes);
     makeExecFifos(this.#directory);
     if (this.#options.notifySocket !== undefined) {
+      const { makeNotifyDirectory } = await import('../console/notify.ts');
       makeNotifyDirectory(this.#directory);
     }
   }
@@ -213,7 +214,7 @@ class Attempt {
   }
 
   /** Init's programs; gives the terminal's master if it is ours to take. */
-  #buildInit(plan: CreatePlan): number | undefined {
+  async #buildInit(plan: CreatePlan): Promise<number | undefined> {
     const talk = this.#talk!;
     const { hooks = {}, process } = this.#bundle!.config;
     plan.setup();
@@ -221,8 +222,8 @@ class Attempt {
     if (runtimeHooks.some((list) => list.length > 0)) {
       talk.send(plan.mounted());
       talk.expect('MOUNTED');
-      this.#runHooks('prestart', talk.pid);
-      this.#runHooks('createRuntime', talk.pid);
+      await this.#runHooks('prestart', talk.pid);
+      await this.#runHooks('createRuntime', talk.pid);
     }
     const ownPids = plan.draft.isNewNamespace('pid');
     const state = (status: 'creating' | 'created'): Uint8Array =>
@@ -281,7 +282,8 @@ class Attempt {
     });
   }
 
-  #runHooks(point: 'prestart' | 'createRuntime', pid: number): void {
+  async #runHooks(point: 'prestart' | 'createRuntime', pid: number): Promise<void> {
+    const { runHooks } = await import('../../hooks/run.ts');
     runHooks({
       point,
       hooks: this.#bundle!.config.hooks?.[point] ?? [],
@@ -292,7 +294,7 @@ class Attempt {
   }
 
   /** Everything that was made, in reverse; the error comes back with what could not be undone. */
-  undo(error: RuncellError): RuncellError {
+  async undo(error: RuncellError): Promise<RuncellError> {
     const problems: string[] = [];
     const step = (action: () => void): void => {
       try {
@@ -305,7 +307,7 @@ class Attempt {
     const state = this.#state;
     if (this.#session !== undefined) step(() => this.#endProcesses(pid));
     if (state !== undefined) step(() => removeCgroup(state.cgroup_path, state.cgroup_made));
-    if (pid !== 0) for (const problem of this.#poststop()) problems.push(problem.message);
+    if (pid !== 0) for (const problem of await this.#poststop()) problems.push(problem.message);
     if (this.#directory !== undefined) step(() => removeStateDir(this.#directory!));
     this.#lock?.release();
     return problems.length === 0 ? error : error.with({ undo: problems });
@@ -326,21 +328,18 @@ class Attempt {
     }
   }
 
-  #poststop(): RuncellError[] {
+  async #poststop(): Promise<RuncellError[]> {
+    const hooks = this.#bundle!.config.hooks?.poststop ?? [];
+    if (hooks.length === 0) return [];
+    const { runAllHooks } = await import('../../hooks/run.ts');
     return runAllHooks({
       point: 'poststop',
-      hooks: this.#bundle!.config.hooks?.poststop ?? [],
+      hooks,
       state: this.#hookState('stopped', undefined),
       directory: this.#context.cwd,
       ...callerOf(this.#context),
     });
   }
-}
-
-/** What runtime hooks inherit of the caller. */
-export function callerOf(context: Context): { env: Uint8Array; umask: number; nofileSoft: bigint } {
-  const { envBytes, umask, nofileSoft } = context.handOver;
-  return { env: envBytes, umask, nofileSoft };
 }
 
 /**

@@ -6,18 +6,17 @@
 import { closeSync } from 'node:fs';
 import type { Hook } from '@opencontainers-ts/spec';
 import { RuncellError, toRuncellError } from '../../error.ts';
-import { runAllHooks } from '../../hooks/run.ts';
 import { hookState } from '../../oci/state.ts';
 import { cgroupExists, isFrozen, killCgroup, removeCgroup, setFrozen } from '../cgroups/v2.ts';
 import { POLLIN, pidfdOpen, poll } from '../native/libc.ts';
 import { lockContainer } from '../store/lock.ts';
 import { checkRoot, removeStateDir, stateDirOf } from '../store/state-dir.ts';
 import { loadConfigBytes, loadState, type StateFile } from '../store/state-file.ts';
+import { callerOf } from './caller.ts';
 import type { Context } from './context.ts';
-import { callerOf } from './create.ts';
 import { signalInit } from './kill.ts';
-import { parseConfig } from './start.ts';
 import { initAlive, statusOf } from './status.ts';
+import { parseConfig } from './stored-config.ts';
 
 const SIGKILL = 9;
 /** runc polls 100 times 100 ms. */
@@ -60,7 +59,7 @@ export async function deleteLocked(
     removeOwned(context, state.id, state.owned);
   }
   removeStateDir(directory);
-  poststop(context, state, hooks);
+  await poststop(context, state, hooks);
 }
 
 /** A directory without a readable state is what a killed create left: it goes. */
@@ -116,9 +115,10 @@ function poststopHooks(directory: string): readonly Hook[] {
 }
 
 /** The specification: a hook that fails is a warning, and the rest go on. */
-function poststop(context: Context, state: StateFile, hooks: readonly Hook[]): void {
+async function poststop(context: Context, state: StateFile, hooks: readonly Hook[]): Promise<void> {
   if (hooks.length === 0 || state.init_process_pid === 0) return;
   const { id, bundle, annotations } = state;
+  const { runAllHooks } = await import('../../hooks/run.ts');
   const problems = runAllHooks({
     point: 'poststop',
     hooks,

@@ -7,7 +7,6 @@ import { closeSync, writeSync } from 'node:fs';
 import type { Config, Process } from '@opencontainers-ts/spec';
 import { RuncellError } from '../../error.ts';
 import { checkConsole } from '../console/socket.ts';
-import { relayTerminal } from '../console/terminal.ts';
 import { spawnExecutor } from '../executor/cold.ts';
 import type { ExecutorSession } from '../executor/session.ts';
 import type { HostFacts } from '../host/facts.ts';
@@ -22,17 +21,18 @@ import { checkKeptFds, keptDescriptors } from './caller.ts';
 import type { Context } from './context.ts';
 import { Conversation } from './conversation.ts';
 import { type ExecOptions, execProcess } from './exec-process.ts';
+import { explained } from './explained.ts';
 import { executorPath } from './installation.ts';
 import { homeOf } from './passwd.ts';
 import { writePidFile } from './pid-file.ts';
-import { becomeWaiter, readFinish } from './run.ts';
-import { execFailure, parseConfig } from './start.ts';
 import { initAlive, statusOf } from './status.ts';
+import { parseConfig } from './stored-config.ts';
+import { becomeWaiter } from './waiter.ts';
 
 export type { ExecOptions } from './exec-process.ts';
 
 /** The process's exit code, 0 when detached. May never return. */
-export function execContainer(context: Context, options: ExecOptions): number | Promise<number> {
+export async function execContainer(context: Context, options: ExecOptions): Promise<number> {
   const directory = stateDirOf(context.root, options.id);
   const state = loadState(directory);
   refuseUnlessJoinable(directory, state, options);
@@ -45,7 +45,9 @@ export function execContainer(context: Context, options: ExecOptions): number | 
   const initPidfd = openInit(state);
   try {
     const running = startProcess(context, { options, state, config, process: process_, initPidfd });
-    return settle(context, options, process_, running);
+    return await settle(context, options, process_, running);
+  } catch (thrown) {
+    throw await explained(thrown);
   } finally {
     closeSync(initPidfd);
   }
@@ -183,12 +185,12 @@ function end(pid: number): void {
 }
 
 /** Lets it go and waits as asked for. */
-function settle(
+async function settle(
   context: Context,
   options: ExecOptions,
   process_: Process,
   running: Running,
-): number | Promise<number> {
+): Promise<number> {
   const { session, pid, master } = running;
   const writePid = (): void => {
     if (options.pidFile !== undefined) writePidFile(options.pidFile, pid);
@@ -203,7 +205,7 @@ function settle(
       keepFds: [session.fd],
     });
   }
-  letGo(session, pid, process_);
+  await letGo(session, pid, process_);
   writePid();
   return master === undefined ? 0 : relay(pid, master);
 }
@@ -212,6 +214,7 @@ async function relay(pid: number, masterFd: number): Promise<number> {
   const pidfd = pidfdOpen(pid);
   if (pidfd === undefined) return exitCodeOf(reap(pid));
   try {
+    const { relayTerminal } = await import('../console/terminal.ts');
     return await relayTerminal({ masterFd, pidfd });
   } finally {
     closeSync(pidfd);
@@ -220,28 +223,12 @@ async function relay(pid: number, masterFd: number): Promise<number> {
 }
 
 /** One byte, then its report until end of file: it became the program, or it says why not. */
-function letGo(session: ExecutorSession, pid: number, process_: Process): void {
+async function letGo(session: ExecutorSession, pid: number, process_: Process): Promise<void> {
   writeSync(session.fd, 'g');
   const report = session.readRest();
   session.close();
-  const failure = execReport(report, process_.args![0]!);
-  if (failure === undefined) return;
+  if (report.length === 1) return;
   end(pid);
-  throw failure;
-}
-
-function execReport(report: Uint8Array, path: string): RuncellError | undefined {
-  if (report.length === 1) return undefined;
-  if (report.length === 0) {
-    return new RuncellError({ code: 'kernel.init', reason: 'the process ended before it ran' });
-  }
-  return execFailure(report.subarray(1), { process: { cwd: '/', args: [path] } });
-}
-
-/** The end of a foreground exec whose process did not become the program. */
-export function finishExec(path: string): number {
-  const { status, report } = readFinish();
-  const failure = execReport(report, path);
-  if (failure !== undefined) throw failure;
-  return status;
+  const { execReport } = await import('./failure.ts');
+  throw execReport(report, process_.args![0]!)!;
 }

@@ -5,16 +5,59 @@
  * Strings that engines look for (runtime-cli.md §3.3) are runc's to the letter.
  */
 
-import type { Hook } from '@opencontainers-ts/spec';
+import type { Config, Hook } from '@opencontainers-ts/spec';
 import { RuncellError } from '../../error.ts';
 import { HOOK_KINDS, HOOK_NOT_EXECUTED, HOOK_TIMED_OUT } from '../../hooks/compile.ts';
 import { DEFAULT_TIMEOUT_SECONDS } from '../../hooks/points.ts';
-import type { FatalRecord, Message } from '../executor/protocol.ts';
+import {
+  decodeFatalRecord,
+  decodeMessage,
+  type FatalRecord,
+  type Message,
+} from '../executor/protocol.ts';
 import { ERRNO } from '../linux/errno.ts';
 import { SYSCALLS, type SyscallName } from '../linux/syscall.ts';
+import { describeExit, type ExitReport } from '../native/libc.ts';
+import { STARTED } from '../plan/execute.ts';
+import { TAG } from '../plan/messages.ts';
 import type { Program, Section } from '../program/builder.ts';
-import { CMP, OP, OP_SIZE, WIRE_HEADER_SIZE } from '../program/op.ts';
+import { CMP, MESSAGE_SIZE, OP, OP_SIZE, WIRE_HEADER_SIZE } from '../program/op.ts';
+import type { ProcessFailure } from './conversation.ts';
+import { execError } from './executable.ts';
 import { hintFor } from './hints.ts';
+
+/** The error of a process that failed, with the field of config.json it was at. */
+export function explainFailure(failure: ProcessFailure): RuncellError {
+  const { config, program, what } = failure;
+  if ('fatal' in what) {
+    const reason = what.filesystem === undefined ? undefined : filesystemReason(what.filesystem);
+    return fatalError(program, what.fatal, reason);
+  }
+  if ('ended' in what) return endedError(what.ended);
+  const { message } = what;
+  const { process, hooks } = config;
+  switch (message.tag) {
+    case TAG.LOOKUP:
+      return lookupError(process?.args?.[0] ?? '', -message.a);
+    case TAG.CWD:
+      return cwdError(process?.cwd ?? '');
+    case TAG.HOOK:
+      return hookError('createContainer', hooks?.createContainer ?? [], message);
+    default: {
+      const reason = `unexpected message ${message.tag}`;
+      return new RuncellError({ code: 'internal', operation: 'executor', reason });
+    }
+  }
+}
+
+const SIGKILL = 9;
+
+function endedError(report: ExitReport): RuncellError {
+  const reason = `container init ended before the container stood: ${describeExit(report)}`;
+  const hint =
+    report.signal === SIGKILL ? 'a memory limit that is too low, or somebody killed it' : undefined;
+  return new RuncellError({ code: 'kernel.init', reason, hint });
+}
 
 /** The op's system call, `check` for a comparison. */
 export function operationOf(program: Program, op: number): SyscallName | 'check' | undefined {
@@ -125,4 +168,40 @@ function quoteTail(payload: Uint8Array): string {
     .filter((line) => line !== '')
     .join(' | ');
   return text === '' ? '' : `: ${text}`;
+}
+
+/** What init wrote to its report: undefined when it became the program. */
+export function startReport(report: Uint8Array, config: Config): RuncellError | undefined {
+  if (report.length === 0) return undefined;
+  if (report[0] !== STARTED.charCodeAt(0)) return hookFailure(report, config);
+  return report.length === 1 ? undefined : execFailure(report.subarray(1), config);
+}
+
+/** A HOOK message of startContainer, in its bytes. */
+export function hookFailure(bytes: Uint8Array, config: Config): RuncellError {
+  const decoded = decodeMessage(bytes);
+  if (decoded === undefined) return diedBeforeStart();
+  return hookError('startContainer', config.hooks?.startContainer ?? [], decoded.message);
+}
+
+/** A fatal record and the head of the executable that could not be executed. */
+export function execFailure(record: Uint8Array, config: Pick<Config, 'process'>): RuncellError {
+  const fatal = decodeFatalRecord(record);
+  if (fatal === undefined) return diedBeforeStart();
+  const path = config.process?.args?.[0] ?? '';
+  return execError(path, fatal.errno, record.subarray(MESSAGE_SIZE));
+}
+
+export function diedBeforeStart(): RuncellError {
+  const reason = 'container init died before it was started';
+  return new RuncellError({ code: 'kernel.init', reason });
+}
+
+/** As `startReport`, for a process of exec. */
+export function execReport(report: Uint8Array, path: string): RuncellError | undefined {
+  if (report.length === 1) return undefined;
+  if (report.length === 0) {
+    return new RuncellError({ code: 'kernel.init', reason: 'the process ended before it ran' });
+  }
+  return execFailure(report.subarray(1), { process: { cwd: '/', args: [path] } });
 }
