@@ -95,7 +95,6 @@ export function defaultSpec(args: readonly string[]): Spec {
         bounding: [...CAPABILITIES],
         effective: [...CAPABILITIES],
         permitted: [...CAPABILITIES],
-        ambient: [...CAPABILITIES],
       },
       rlimits: [{ type: 'RLIMIT_NOFILE', hard: 1024, soft: 1024 }],
       noNewPrivileges: true,

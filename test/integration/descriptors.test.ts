@@ -133,6 +133,13 @@ describe('descriptors', () => {
     expect(stderr).toBe('err\n');
   });
 
+  check('/dev/stdout and /dev/stderr open a pipe of the caller again', async (box) => {
+    const { dir } = box.bundle(['sh', '-c', 'echo one >/dev/stdout; echo two >/dev/stderr']);
+    const words = `${runtime.path} --root ${box.root} run --bundle ${dir} ${box.id()}`;
+    const outcome = await box.command('sh', ['-c', `${words} 2>&1 | cat`]);
+    expect(outcome.stdout.split('\n').sort()).toEqual(['', 'one', 'two']);
+  });
+
   check('a closed stdin, stdout or stderr is tolerated', async (box) => {
     for (const redirection of ['<&-', '>&-', '2>&-', '<&- >&- 2>&-']) {
       const { dir } = box.bundle(['true']);

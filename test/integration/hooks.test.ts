@@ -220,13 +220,13 @@ describe('hooks', () => {
     expect(read(box, 'createRuntime')).toBe('done\n');
   });
 
-  check('createContainer sees the rootfs before the pivot', async (box) => {
-    const script = 'pwd >$1/$0; test -e /proc/self/mountinfo && echo proc >>$1/$0';
+  check('createContainer starts in the rootfs with the procfs in reach', async (box) => {
+    const script = 'cat etc/os-release >$1/$0; test -e /proc/self/mountinfo && echo proc >>$1/$0';
     const bundle = hooked(box, script, ['sleep', '100'], ['createContainer']);
     const { id } = await box.create(bundle);
     expect(await box.status(id)).toBe('created');
     expect(read(box, 'createContainer')).toContain('proc');
-    expect(read(box, 'createContainer').split('\n')[0]).toBe(bundle.rootfs);
+    expect(read(box, 'createContainer')).toContain('runcelltest');
   });
 
   check('startContainer runs a program of the container', async (box) => {

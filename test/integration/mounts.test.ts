@@ -447,6 +447,7 @@ describe('id-mapped mounts', () => {
       bind(box, ['bind', 'idmap'])(spec);
       useUserNamespace(spec);
     });
+    mkdirSync(`${bundle.rootfs}/x`);
     expect(await box.printed(bundle)).toBe('0:0');
   });
 

@@ -129,10 +129,13 @@ describe('user namespace', () => {
     mkdirSync(dir);
     writeFileSync(`${dir}/file`, 'reached');
     chmodSync(dir, 0o700);
-    const out = await box.sh('cat /x/y', (spec) => {
+    const bundle = box.bundle(['cat', '/x'], (spec) => {
       foreign(spec);
-      spec.mounts.push({ destination: '/x/y', source: `${dir}/file`, options: ['bind', 'ro'] });
+      spec.mounts.push({ destination: '/x', source: `${dir}/file`, options: ['bind', 'ro'] });
     });
+    // Only host root may write in the rootfs.
+    writeFileSync(`${bundle.rootfs}/x`, '');
+    const out = await box.printed(bundle);
     expect(out).toBe('reached');
   });
 
