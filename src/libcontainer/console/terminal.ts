@@ -110,6 +110,12 @@ class UserTerminal implements Disposable {
   }
 }
 
+/** Gives the master the size of the user's terminal: before the program starts, which may ask. */
+export function fitTerminal(masterFd: number): void {
+  using user = new UserTerminal();
+  if (user.fd !== undefined) copyWindowSize(user.fd, masterFd);
+}
+
 function openControllingTerminal(): number | undefined {
   try {
     return openSync('/dev/tty', constants.O_RDWR | constants.O_NOCTTY);

@@ -6,9 +6,9 @@
  * undone here, in reverse.
  */
 
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import type { Config } from '@opencontainers-ts/spec';
-import { type RuncellError, toRuncellError } from '../../error.ts';
+import { RuncellError, toRuncellError } from '../../error.ts';
 import { type Bundle, loadBundle } from '../../oci/bundle.ts';
 import { hookState } from '../../oci/state.ts';
 import { cgroupDirectory, killCgroup, makeCgroup, removeCgroup } from '../cgroups/v2.ts';
@@ -29,7 +29,7 @@ import { grantable } from '../plan/process.ts';
 import { planSelfCopy } from '../plan/self-copy.ts';
 import { makeExecFifos } from '../store/exec-fifo.ts';
 import { type ContainerLock, lockContainer } from '../store/lock.ts';
-import { claimId, prepareRoot, removeStateDir } from '../store/state-dir.ts';
+import { checkId, claimId, prepareRoot, removeStateDir } from '../store/state-dir.ts';
 import { type StateFile, writeConfig, writeState } from '../store/state-file.ts';
 import { callerOf, checkKeptFds, keptDescriptors } from './caller.ts';
 import type { Context } from './context.ts';
@@ -105,6 +105,7 @@ class Attempt {
   }
 
   async run(): Promise<Created> {
+    checkId(this.#options.id);
     const { config } = this.#load();
     const terminal = config.process.terminal === true;
     const { consoleSocket } = this.#options;
@@ -206,11 +207,34 @@ class Attempt {
     talk.expect('PID');
     reap(session.pid);
     if (plan.draft.isNewNamespace('user')) this.#mapIds(talk.pid);
+    else if (plan.draft.hasNamespace('user')) this.#compareIds(talk.pid);
   }
 
   #mapIds(pid: number): void {
     const { uidMappings = [], gidMappings = [] } = this.#bundle!.config.linux;
     writeIdMaps(pid, { uidMappings, gidMappings }, 'linux');
+  }
+
+  /** Mappings beside a user namespace that is joined must be its own (containerd and CRI-O send both). */
+  #compareIds(pid: number): void {
+    const { linux } = this.#bundle!.config;
+    for (const [file, field] of [
+      ['uid_map', 'uidMappings'],
+      ['gid_map', 'gidMappings'],
+    ] as const) {
+      const wanted = linux[field] ?? [];
+      if (wanted.length === 0) continue;
+      const given = wanted.map((m) => `${m.containerID} ${m.hostID} ${m.size}`).sort();
+      const lines = readFileSync(`/proc/${pid}/${file}`, 'latin1').trim().split('\n');
+      const actual = lines.map((line) => line.trim().split(/\s+/).join(' ')).sort();
+      if (given.join() === actual.join()) continue;
+      throw new RuncellError({
+        code: 'config.value',
+        specPath: `linux.${field}`,
+        target: given.join(', '),
+        reason: `the user namespace that is joined has other mappings: ${actual.join(', ')}`,
+      });
+    }
   }
 
   /** Init's programs; gives the terminal's master if it is ours to take. */

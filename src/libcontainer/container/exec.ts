@@ -205,6 +205,7 @@ async function settle(
       keepFds: [session.fd],
     });
   }
+  if (master !== undefined) (await import('../console/terminal.ts')).fitTerminal(master);
   await letGo(session, pid, process_);
   writePid();
   return master === undefined ? 0 : relay(pid, master);

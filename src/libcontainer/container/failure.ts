@@ -87,13 +87,20 @@ export function fatalError(program: Program, record: FatalRecord, reason?: strin
   return new RuncellError({
     code: 'kernel.operation',
     ...(specPath === '' ? {} : { specPath }),
-    operation:
-      section === undefined ? (operation ?? 'executor') : `${section.reason}: ${operation}`,
+    operation: `${actionOf(section)}${operation ?? 'executor'}`,
     errno,
     ...(text === undefined ? {} : { reason: text }),
     hint: hintFor({ specPath, operation: operation ?? '', errno, reason: section?.reason ?? '' }),
     op: `${operation} #${record.op}`,
   });
+}
+
+/** `change to /data: `: what the section does, and to what where its words do not say it. */
+function actionOf(section: Section | undefined): string {
+  if (section === undefined) return '';
+  const { reason, target } = section;
+  const told = target === '' || reason.includes(target);
+  return told ? `${reason}: ` : `${reason} ${target}: `;
 }
 
 /** `e tmpfs: Bad value for 'size'` as the kernel's own words without the level (fsopen(2)). */

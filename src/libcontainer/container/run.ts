@@ -60,10 +60,11 @@ async function runOnTerminal(
 ): Promise<number> {
   const pid = created.state.init_process_pid;
   const pidfd = pidfdOpen(pid)!;
+  const { fitTerminal, relayTerminal } = await import('../console/terminal.ts');
+  fitTerminal(masterFd);
   await startOrDelete(context, created);
   if (options.pidFile !== undefined) writePidFile(options.pidFile, pid);
   try {
-    const { relayTerminal } = await import('../console/terminal.ts');
     return await relayTerminal({ masterFd, pidfd });
   } finally {
     closeSync(pidfd);

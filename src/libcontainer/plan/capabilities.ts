@@ -50,12 +50,15 @@ export function resolveCapabilities(
     }
     return numbers;
   };
+  const [permitted, inheritable] = [resolve('permitted'), resolve('inheritable')];
+  // The kernel raises an ambient one only where it is permitted and inheritable (capabilities(7)).
+  const ambient = [...resolve('ambient')].filter((n) => permitted.has(n) && inheritable.has(n));
   return {
     bounding: resolve('bounding'),
     effective: resolve('effective'),
-    inheritable: resolve('inheritable'),
-    permitted: resolve('permitted'),
-    ambient: resolve('ambient'),
+    inheritable,
+    permitted,
+    ambient: new Set(ambient),
   };
 }
 

@@ -32,7 +32,14 @@ import {
   sendMessage,
 } from './draft.ts';
 import { planExec } from './execute.ts';
-import { closeStageFds, type InitFds, initFds, type StageFds, stageFds } from './fds.ts';
+import {
+  closeOwnFds,
+  closeStageFds,
+  type InitFds,
+  initFds,
+  type StageFds,
+  stageFds,
+} from './fds.ts';
 import { type IdMaps, listIdMaps, planCloseHolders, planHolder } from './idmap.ts';
 import { planKeyring } from './keyring.ts';
 import {
@@ -306,6 +313,7 @@ export class CreatePlan {
     planIdentity(draft, process);
     const path = b.slot('program');
     planLookup(b, process.args!, env, path);
+    closeOwnFds(b, ownsDev(draft, this.mounts) ? [fds.root, fds.dev] : [fds.root]);
     b.section('', 'wait for start', 'exec.go');
     sendMessage(b, 'CREATED');
     b.call('close', [CTL]);

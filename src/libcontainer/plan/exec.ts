@@ -24,7 +24,7 @@ import { planHandOver, planTerminal, planUseTerminal, type Terminal } from './co
 import { planConnect, sendPidfd } from './descriptor-passing.ts';
 import { Draft, type DraftInput, openHostDirectory, sendMessage } from './draft.ts';
 import { planExec } from './execute.ts';
-import { closeStageFds, type InitFds, initFds, stageFds } from './fds.ts';
+import { closeOwnFds, closeStageFds, type InitFds, initFds, stageFds } from './fds.ts';
 import { planKeyring } from './keyring.ts';
 import { clone } from './namespaces.ts';
 import { planReadPasswd } from './passwd.ts';
@@ -175,6 +175,7 @@ export class ExecPlan {
     planIdentity(draft, process);
     const path = b.slot('program');
     planLookup(b, process.args!, env, path);
+    closeOwnFds(b, [this.#fds.root]);
     b.section('', 'wait for the caller', 'control socket');
     sendMessage(b, 'CREATED');
     const gate = b.space(8);

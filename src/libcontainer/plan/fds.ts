@@ -62,3 +62,9 @@ export function closeStageFds(b: ProgramBuilder, stage: StageFds): void {
     b.place(closed);
   }
 }
+
+/** Before the wait for start: a process that waits for days holds nothing but its FIFOs. */
+export function closeOwnFds(b: ProgramBuilder, fds: readonly Slot[]): void {
+  b.section('', 'close what has served', 'close');
+  for (const fd of fds) b.call('close', [fd]);
+}

@@ -64,6 +64,7 @@ function plannedMount(draft: Draft, mount: Mount, index: number): PlannedMount {
   if (type === 'bind' || type === 'rbind') {
     if (options.bind === 'none') options.bind = type;
   }
+  if (options.idmap === 'none' && mount.uidMappings?.length) options.idmap = 'idmap';
   if (type === 'cgroup') type = 'cgroup2';
   if (type === 'cgroup2' && options.bind === 'none') {
     options.data = options.data.filter((word) => word !== 'none' && !word.startsWith('name='));
@@ -242,7 +243,8 @@ function makeFilesystem(b: ProgramBuilder, fds: InitFds, mount: PlannedMount): v
   }
   for (const word of options.data.flatMap((data) => data.split(','))) configure(b, fds.fs, word);
   b.call('fsconfig', [fds.fs, FSCONFIG_CMD_CREATE, 0, 0, 0]);
-  const late = isReadonlyDev(mount) || options.tmpcopyup ? MOUNT_ATTR_RDONLY : 0;
+  // A tmpfs that is still to be written to becomes read-only before it is attached.
+  const late = isReadonlyDev(mount) || type === 'tmpfs' ? MOUNT_ATTR_RDONLY : 0;
   b.call('fsmount', [fds.fs, FSMOUNT_CLOEXEC, options.set & ~late], { into: fds.mount });
   b.call('close', [fds.fs]);
   b.sum(fds.fs, -1);
@@ -274,12 +276,10 @@ function finishTmpfs(draft: Draft, fds: InitFds, mount: PlannedMount): void {
     b.call('fchmod', [fds.scratch, load(mode)]);
     b.call('close', [fds.scratch]);
   }
-  if (mount.options.tmpcopyup) {
-    copyUp(b, fds, draft.facts.copyUp.get(mount.index) ?? []);
-    if ((mount.options.set & MOUNT_ATTR_RDONLY) !== 0) {
-      const attr = mountAttr(b, { set: MOUNT_ATTR_RDONLY });
-      b.call('mount_setattr', [fds.mount, b.string(''), AT_EMPTY_PATH, attr.pointer, attr.size]);
-    }
+  if (mount.options.tmpcopyup) copyUp(b, fds, draft.facts.copyUp.get(mount.index) ?? []);
+  if ((mount.options.set & MOUNT_ATTR_RDONLY) !== 0 && !isReadonlyDev(mount)) {
+    const attr = mountAttr(b, { set: MOUNT_ATTR_RDONLY });
+    b.call('mount_setattr', [fds.mount, b.string(''), AT_EMPTY_PATH, attr.pointer, attr.size]);
   }
 }
 

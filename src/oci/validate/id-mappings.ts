@@ -22,7 +22,7 @@ export function checkIdMappings(subject: Subject): void {
     } else if (path === '' && extents.length === 0) {
       problem(findings, at, 'is required for a new user namespace');
     } else if (path !== undefined && path !== '' && extents.length > 0) {
-      findings.warnings.push(`${at}: the user namespace ${path} has its own mappings already`);
+      findings.debug.push(`${at}: the user namespace ${path} has its own mappings already`);
     }
     if (extents.length > 0) checkExtents(findings, at, extents);
   }
