@@ -3,8 +3,9 @@
  * validators (ajv standalone code, so that nothing is compiled when runcell runs).
  *
  * index.d.ts     types of every definition, and of the functions
- * is-config.cjs  isConfig, isProcess: yes or no, small, loaded by the hot verbs
- * explain.cjs    explainConfig … : every problem with its path; loaded only after a no
+ * is-common.cjs  isCommonConfig, isCommonProcess: small, loaded by the hot verbs; a yes is a yes, a
+ *                no may also mean that the document has something of RARE
+ * explain.cjs    isConfig, explainConfig … : every problem with its path; loaded only after a no
  * index.cjs      both, the second loaded at its first use
  *
  * Integers are checked by a keyword of our own (`range`): ajv knows no bigint, and a 64-bit integer
@@ -30,6 +31,8 @@ const repository = path.resolve(import.meta.dirname, '..');
 const schemaDir = path.join(repository, 'schema');
 const packageDir = path.join(repository, 'packages', 'spec');
 
+const COMMON = ['isCommonConfig', 'isCommonProcess'];
+
 /** Documents of their own, and the definition each of them is. */
 const DOCUMENTS: { [name: string]: string } = {
   Config: 'Config',
@@ -37,6 +40,24 @@ const DOCUMENTS: { [name: string]: string } = {
   Resources: 'LinuxResources',
   State: 'State',
   Features: 'Features',
+};
+
+/**
+ * Properties by definition that the small validators refuse unseen: rare, and together half of the
+ * code. What Docker, containerd and Podman send without being asked must not be here.
+ */
+export const RARE: { [definition: string]: readonly string[] } = {
+  Config: ['solaris', 'windows', 'vm', 'zos', 'freebsd'],
+  Process: ['commandLine', 'scheduler', 'ioPriority', 'execCPUAffinity'],
+  Linux: ['netDevices', 'intelRdt', 'memoryPolicy', 'timeOffsets'],
+  LinuxResources: ['rdma', 'network'],
+  LinuxBlockIO: [
+    'weightDevice',
+    'throttleReadBpsDevice',
+    'throttleWriteBpsDevice',
+    'throttleReadIOPSDevice',
+    'throttleWriteIOPSDevice',
+  ],
 };
 
 export interface Generated {
@@ -51,11 +72,11 @@ export async function generateSpec(
   const definitions = readDefinitions();
   const files: { [name: string]: string } = {
     'index.d.ts': await typesOf(definitions),
-    'is-config.cjs': fastValidators(definitions),
+    'is-common.cjs': commonValidators(definitions),
     'explain.cjs': explainers(definitions),
     'index.cjs': indexModule(),
   };
-  files['is-config.d.cts'] = declarations(['isConfig', 'isProcess']);
+  files['is-common.d.cts'] = declarations(COMMON);
   fs.mkdirSync(outDir, { recursive: true });
   return Object.entries(files).map(([name, text]) => {
     writeWhole(path.join(outDir, name), text);
@@ -124,7 +145,7 @@ async function typesOf(definitions: Definitions): Promise<string> {
       '',
     );
   const names = Object.keys(DOCUMENTS);
-  return `${types}\n${declarations([...names.map((n) => `is${n}`), ...names.map((n) => `explain${n}`)])}`;
+  return `${types}\n${declarations([...COMMON, ...names.map((n) => `is${n}`), ...names.map((n) => `explain${n}`)])}`;
 }
 
 function declarations(functions: string[]): string {
@@ -156,8 +177,8 @@ function declaration(name: string): string {
  * first error and has no `anyOf` or `not`; should ajv write anything this does not know, a name
  * is left over and the build fails.
  */
-function fastValidators(definitions: Definitions): string {
-  const code = validatorCode(definitions, { isConfig: 'Config', isProcess: 'Process' }, false);
+function commonValidators(definitions: Definitions): string {
+  const code = validatorCode(withoutRare(definitions), { isCommonConfig: 'Config' }, false);
   const lean = code
     .replace(/^const schema\d+ = .*;$/gm, '')
     .replace(/validate\d+\.errors = \[\{.*\}\];\nreturn false;/g, 'return false;')
@@ -170,14 +191,51 @@ function fastValidators(definitions: Definitions): string {
     .replace(/let vErrors = null;\nlet errors = 0;\n/g, '')
     .replace(/const _errs\d+ = errors;\n/g, '')
     .replace(/_errs\d+ === errors|errors === _errs\d+|errors === 0/g, 'true')
-    .replace(/var valid\d+ = true;\n/g, '')
+    .replace(/var valid\d+ = (true;\n|false;\n(?=return false;))/g, '')
     .replace(/if\(!valid\d+\)\{\nbreak;\n\}\n/g, '')
     .replace(/if\(valid\d+\)\{/g, 'if(true){')
     .replace(/let missing\d+;\n/g, '')
     .replace(/ && \(missing\d+ = "\w+"\)/g, '');
   const rest = lean.match(/.*\b(errors|_errs\d+|vErrors|valid\d+|missing\d+|instancePath)\b.*/);
   if (rest !== null) throw new Error(`ajv wrote something unknown: ${rest[0]}`);
-  return transformSync(lean, { minify: true, target: 'node26', format: 'cjs' }).code;
+  // A process is what a configuration with nothing else has: its own copy would be 1 KB.
+  const isProcess = `exports.isCommonProcess = (process) =>
+    process !== undefined && exports.isCommonConfig({ ociVersion: '', process });`;
+  return transformSync([compact(lean), isProcess].join('\n'), {
+    minify: true,
+    target: 'node26',
+    format: 'cjs',
+  }).code;
+}
+
+/** What ajv writes out each time becomes a call. */
+function compact(code: string): string {
+  const helpers = [
+    'const isObject = (it) => it && typeof it == "object" && !Array.isArray(it);',
+    'const isEach = (it, test) => Array.isArray(it) && it.findIndex((item) => !test(item)) < 0;',
+  ];
+  const short = code
+    .replace(/(data\d*) && typeof \1 == "object" && !Array\.isArray\(\1\)/g, 'isObject($1)')
+    .replace(
+      /if\(Array\.isArray\((\w+)\)\)\{\nconst len\d+ = .*;\nfor\(.*\)\{\nif\(!(validate\d+)\(\1\[i\d+\]\)\) return false;\n\}\n\}\nelse \{\nreturn false;\n\}/g,
+      'if(!isEach($1, $2)) return false;',
+    );
+  return [...helpers, short].join('\n');
+}
+
+/** The definitions with `false` for what the small validators refuse unseen. */
+function withoutRare(definitions: Definitions): Definitions {
+  const common = { ...definitions };
+  for (const [name, rare] of Object.entries(RARE)) {
+    const definition = definitions[name]!;
+    const properties = { ...(definition['properties'] as Node) };
+    for (const property of rare) {
+      if (properties[property] === undefined) throw new Error(`${name} has no ${property}`);
+      properties[property] = false;
+    }
+    common[name] = { ...definition, properties };
+  }
+  return common;
 }
 
 /** The complete validators and what turns ajv's errors into paths and reasons, as one file. */
@@ -207,17 +265,19 @@ function explainers(definitions: Definitions): string {
   return result.outputFiles[0]!.text;
 }
 
-/** `isConfig` and `isProcess` come from the small file; the rest is loaded at the first call. */
+/** The common documents are recognised by the small file; the other is loaded when it is needed. */
 function indexModule(): string {
-  const later = Object.keys(DOCUMENTS).flatMap((name) =>
-    name === 'Config' || name === 'Process' ? [`explain${name}`] : [`is${name}`, `explain${name}`],
-  );
+  const names = Object.keys(DOCUMENTS).flatMap((name) => [`is${name}`, `explain${name}`]);
   return [
     `'use strict';`,
-    `const { isConfig, isProcess } = require('./is-config.cjs');`,
-    'exports.isConfig = isConfig;',
-    'exports.isProcess = isProcess;',
-    ...later.map((name) => `exports.${name} = (value) => require('./explain.cjs').${name}(value);`),
+    `const { isCommonConfig, isCommonProcess } = require('./is-common.cjs');`,
+    'exports.isCommonConfig = isCommonConfig;',
+    'exports.isCommonProcess = isCommonProcess;',
+    ...names.map((name) => {
+      const complete = `require('./explain.cjs').${name}(value)`;
+      const common = COMMON.includes(`isCommon${name.slice(2)}`) && name.startsWith('is');
+      return `exports.${name} = (value) => ${common ? `isCommon${name.slice(2)}(value) || ` : ''}${complete};`;
+    }),
     '',
   ].join('\n');
 }

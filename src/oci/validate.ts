@@ -11,8 +11,8 @@ import {
   type Config,
   explainConfig,
   explainProcess,
-  isConfig,
-  isProcess,
+  isCommonConfig,
+  isCommonProcess,
   type Linux,
   type Problem,
   type Process,
@@ -61,7 +61,7 @@ export interface Validated<Document> {
 export function validateConfig(value: unknown): Validated<ValidConfig> {
   const findings = noFindings();
   const config = schemaChecked(value, findings, {
-    accepts: (it) => isConfig(schemaView(it)),
+    accepts: (it) => isCommonConfig(schemaView(it)),
     explain: (it) => explainConfig(schemaView(it)),
     specPath: '',
   }) as Config;
@@ -76,7 +76,7 @@ export function validateConfig(value: unknown): Validated<ValidConfig> {
 /** The document of `exec --process`; `specPath` is what errors put before a field. */
 export function validateProcess(value: unknown, specPath: string): Validated<ValidProcess> {
   const findings = noFindings();
-  const schema = { accepts: isProcess, explain: explainProcess, specPath };
+  const schema = { accepts: isCommonProcess, explain: explainProcess, specPath };
   const process = schemaChecked(value, findings, schema) as Process;
   checkProcess(process, specPath, findings);
   checkProcessSupport(process, specPath, findings);
@@ -135,7 +135,9 @@ function schemaView(value: unknown): unknown {
 }
 
 interface SchemaCheck {
+  /** Knows the common documents alone: a no may be a yes of `explain`. */
   accepts(value: unknown): boolean;
+  /** Loads the complete validator; no problems are a yes. */
   explain(value: unknown): Problem[];
   readonly specPath: string;
 }
@@ -146,14 +148,17 @@ interface SchemaCheck {
  */
 function schemaChecked(value: unknown, findings: Findings, schema: SchemaCheck): unknown {
   if (schema.accepts(value)) return value;
-  const bare = withoutNulls(value, findings);
-  if (schema.accepts(bare)) return bare;
-  addSchemaProblems(findings, schema.specPath, schema.explain(bare));
-  throwProblems(findings);
+  const { bare, dropped } = withoutNulls(value);
+  if (!schema.accepts(bare)) {
+    if (schema.explain(value).length === 0) return value;
+    addSchemaProblems(findings, schema.specPath, schema.explain(bare));
+    throwProblems(findings);
+  }
+  if (dropped > 0) findings.debug.push(`null is taken as absent, ${dropped} times`);
   return bare;
 }
 
-function withoutNulls(value: unknown, findings: Findings): unknown {
+function withoutNulls(value: unknown): { readonly bare: unknown; readonly dropped: number } {
   let dropped = 0;
   const copy = (node: unknown): unknown => {
     if (Array.isArray(node)) return node.map(copy);
@@ -162,9 +167,7 @@ function withoutNulls(value: unknown, findings: Findings): unknown {
     dropped += Object.keys(node).length - entries.length;
     return Object.fromEntries(entries.map(([key, item]) => [key, copy(item)]));
   };
-  const bare = copy(value);
-  if (dropped > 0) findings.debug.push(`null is taken as absent, ${dropped} times`);
-  return bare;
+  return { bare: copy(value), dropped };
 }
 
 /** The words runc has for what the schema finds too (reference/runtime-cli.md §2). */

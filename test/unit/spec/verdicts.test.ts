@@ -9,12 +9,16 @@ import path from 'node:path';
 import {
   explainConfig,
   explainFeatures,
+  explainProcess,
   explainState,
+  isCommonConfig,
+  isCommonProcess,
   isConfig,
   isFeatures,
   isState,
 } from '@opencontainers-ts/spec';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { RARE, readDefinitions } from '../../../scripts/generate-spec.ts';
 import { parseJson } from '../../../src/oci/json.ts';
 import {
   fetchSchemaDir,
@@ -109,6 +113,53 @@ describe.each(KINDS)('%s', (kind) => {
     );
     expect(OURS[kind].explain(document)).toEqual([]);
     expect(differences(kind, document)).toEqual([]);
+  });
+});
+
+describe('the small validators', () => {
+  const explain = { Config: explainConfig, Process: explainProcess };
+  const accepts = { Config: isCommonConfig, Process: isCommonProcess };
+  const definitions = readDefinitions() as { [name: string]: Schema };
+
+  /** A document with every property, or with all but the rare ones. */
+  const sample = (name: string, rare: boolean): Json => {
+    const of = (definition: string): Schema => {
+      const schema = definitions[definition] as { properties?: Schema };
+      const left = rare ? [] : (RARE[definition] ?? []);
+      const properties = Object.entries(schema.properties ?? {});
+      const kept = properties.filter(([property]) => !left.includes(property));
+      return { ...schema, properties: Object.fromEntries(kept) };
+    };
+    return sampleOf(of(name), (reference) => of(reference.replace('#/definitions/', '')));
+  };
+
+  test.each(['Config', 'Process'] as const)('%s: the same verdict without RARE', (name) => {
+    const document = sample(name, false);
+    expect(accepts[name](document)).toBe(true);
+    const different = [...mutantsOf(document)]
+      .filter(({ value }) => accepts[name](value) !== (explain[name](value).length === 0))
+      .map(({ change }) => change);
+    expect(different).toEqual([]);
+  });
+
+  test.each(['Config', 'Process'] as const)('%s: never a yes alone', (name) => {
+    const document = sample(name, true);
+    expect(accepts[name](document)).toBe(false);
+    const different = [...mutantsOf(document)]
+      .filter(({ value }) => accepts[name](value) && explain[name](value).length > 0)
+      .map(({ change }) => change);
+    expect(different).toEqual([]);
+  });
+
+  test('each of RARE is a no, whatever it is', () => {
+    const document = sample('Config', false) as { [key: string]: Json };
+    for (const property of RARE['Config']!) {
+      expect(isCommonConfig({ ...document, [property]: {} }), property).toBe(false);
+    }
+    const { process } = document as { process: Schema };
+    for (const property of RARE['Process']!) {
+      expect(isCommonProcess({ ...process, [property]: {} }), property).toBe(false);
+    }
   });
 });
 
