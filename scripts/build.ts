@@ -22,6 +22,7 @@ import path from 'node:path';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { HOT_VERBS } from '../src/commands/verb.ts';
 import { NODE_FLAGS } from '../src/launcher/hand-over.ts';
+import * as syscall from '../src/libcontainer/linux/syscall.ts';
 import { emit } from './emit.ts';
 import { generateSpec } from './generate-spec.ts';
 import { compactManifest, type FullManifest } from './manifest.ts';
@@ -72,6 +73,21 @@ const sharedError: Plugin = {
       const names = exported.map((match) => match[1]!).join(', ');
       const all = `const { ${names} } = globalThis[Symbol.for('runcell.error')];`;
       return { contents: `${all}\nexport { ${names} };`, loader: 'js' };
+    });
+  },
+};
+
+/** The numbers of this architecture's system calls alone: the others are 3 KB that nothing reads. */
+const ownSyscalls: Plugin = {
+  name: 'own-syscalls',
+  setup: ({ onLoad }) => {
+    onLoad({ filter: /[/\\]linux[/\\]syscall\.ts$/ }, () => {
+      const own = Object.entries(syscall.SYSCALLS).filter(([arch]) => arch === process.arch);
+      const all = { ...syscall, SYSCALLS: Object.fromEntries(own) };
+      const lines = Object.entries(all).map(
+        ([name, value]) => `export const ${name} = ${JSON.stringify(value)};`,
+      );
+      return { contents: lines.join('\n'), loader: 'js' };
     });
   },
 };
@@ -133,7 +149,7 @@ export async function buildAll(outDir = path.join(root, 'dist')): Promise<Built>
       ...shared,
       entryPoints: [path.join(root, 'src/help/cold.ts')],
       outfile: path.join(outDir, 'cold.cjs'),
-      plugins: [explainApart, sharedError],
+      plugins: [explainApart, sharedError, ownSyscalls],
     }),
     ...['', ...HOT_VERBS].map((id) => buildHot(shared, id, hotDir, late)),
   ]);
@@ -180,7 +196,7 @@ async function buildHot(
     ...shared,
     stdin: { contents: lines.join('\n'), resolveDir: root, loader: 'ts' },
     write: false,
-    plugins: [builtins, explainApart, apart(late), hotManifest(has)],
+    plugins: [builtins, explainApart, apart(late), ownSyscalls, hotManifest(has)],
     external: ['proper-lockfile'],
   });
   const text = outputFiles![0]!.text.trimEnd();
@@ -196,7 +212,7 @@ async function buildLate(shared: BuildOptions, outDir: string, late: Set<string>
       ...shared,
       entryPoints: [path.join(root, 'src', source)],
       outfile: path.join(outDir, lateFile(source)),
-      plugins: [builtins, explainApart, apart(late), sharedError],
+      plugins: [builtins, explainApart, apart(late), sharedError, ownSyscalls],
       external: ['proper-lockfile'],
     });
   }
