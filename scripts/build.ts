@@ -30,8 +30,10 @@ import { compactManifest, type FullManifest } from './manifest.ts';
 const require = createRequire(import.meta.url);
 
 const root = path.join(import.meta.dirname, '..');
-/** Bytes of script that a verb may load: its bundle and src/boot.ts. */
+/** Bytes of script that a verb of runc's may load: its bundle and src/boot.ts. */
 const HOT_LIMIT = 150_000;
+/** The same for `container create` and `container run`, which make a bundle over an image first. */
+const STORAGE_LIMIT = 180_000;
 
 const GENERATED = path.join(root, 'packages/spec/generated');
 
@@ -173,6 +175,9 @@ function replaceHot(outDir: string, hotDir: string, late: ReadonlySet<string>): 
   }
 }
 
+const limitOf = (name: string): number =>
+  /container-(create|run)\.js$/.test(name) ? STORAGE_LIMIT : HOT_LIMIT;
+
 const fileOf = (id: string): string => id.replace(':', '-');
 
 /** One verb with main around it, as the function that src/boot.ts calls. */
@@ -288,8 +293,9 @@ if (process.argv[1] === import.meta.filename) {
   }
   const boot = sizes['runcell.cjs']!;
   const large = Object.entries(sizes).filter(
-    ([name, size]) => name.startsWith('hot/') && name.endsWith('.js') && size + boot > HOT_LIMIT,
+    ([name, size]) =>
+      name.startsWith('hot/') && name.endsWith('.js') && size + boot > limitOf(name),
   );
-  for (const [name] of large) console.error(`${name}: a verb loads more than ${HOT_LIMIT} bytes`);
-  if (large.length > 0 && process.argv.includes('--check')) process.exit(1);
+  for (const [name] of large) console.error(`${name}: more than ${limitOf(name)} bytes with boot`);
+  if (large.length > 0) process.exit(1);
 }

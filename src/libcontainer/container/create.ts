@@ -18,6 +18,7 @@ import { spawnExecutor } from '../executor/cold.ts';
 import type { ExecutorSession } from '../executor/session.ts';
 import { findCgroupRoot, ownCgroup } from '../host/cgroup-mode.ts';
 import { probeMounts } from '../host/mount-sources.ts';
+import { readRootfsPasswd } from '../host/passwd.ts';
 import { probeHost } from '../host/probe.ts';
 import { pidfdGetfd, pidfdOpen, reap } from '../native/libc.ts';
 import { ungrantable } from '../plan/capabilities.ts';
@@ -27,6 +28,7 @@ import type { IdMaps } from '../plan/idmap.ts';
 import { entersPidNamespaceLast } from '../plan/namespaces.ts';
 import { grantable } from '../plan/process.ts';
 import { planSelfCopy } from '../plan/self-copy.ts';
+import type { Program } from '../program/builder.ts';
 import { makeExecFifos } from '../store/exec-fifo.ts';
 import { type ContainerLock, lockContainer } from '../store/lock.ts';
 import { checkId, claimId, prepareRoot, removeStateDir } from '../store/state-dir.ts';
@@ -86,12 +88,16 @@ export async function create(
   }
 }
 
+const NO_HOOKS = { hooks: [], state: new Uint8Array(0) };
+
 /** One try at a container: what has been made so far, and how to unmake it. */
 class Attempt {
   readonly #context: Context;
   readonly #options: CreateOptions;
   readonly #foreground: boolean;
   #bundle: Bundle | undefined;
+  #cgroupRoot = '';
+  #stageReaped = false;
   #directory: string | undefined;
   #lock: ContainerLock | undefined;
   #state: StateFile | undefined;
@@ -113,8 +119,13 @@ class Attempt {
     checkKeptFds(this.#context.handOver, this.#options);
     await this.#claim();
     const plan = this.#plan();
-    this.#startStage(plan);
-    const master = await this.#buildInit(plan);
+    this.#sendStage(plan);
+    const home = this.#homeOnHost(plan);
+    // Without hooks and terminal nothing is to be decided on the way: init's whole program is made
+    // while the stage works.
+    const program = this.#isStraight(plan, home) ? this.#wholeProgram(plan, home) : undefined;
+    this.#awaitInit(plan);
+    const master = await this.#runInit(plan, program, home);
     return this.#finish(master);
   }
 
@@ -133,6 +144,7 @@ class Attempt {
     const bundle = this.#bundle!;
     prepareRoot(root, { explicit: explicitRoot });
     const cgroupRoot = findCgroupRoot();
+    this.#cgroupRoot = cgroupRoot;
     const wanted = cgroupDirectory(cgroupRoot, ownCgroup(), bundle.config.linux.cgroupsPath, id);
     this.#directory = claimId(root, id);
     this.#lock = lockContainer(this.#directory);
@@ -158,7 +170,7 @@ class Attempt {
     const { bundleDir, rootfsPath, config } = this.#bundle!;
     const mounts = probeMounts(config, bundleDir, rootfsPath);
     const cgroupDir = this.#state!.cgroup_path;
-    const facts = probeHost({ config, mounts, cgroupRoot: findCgroupRoot(), cgroupDir });
+    const facts = probeHost({ config, mounts, cgroupRoot: this.#cgroupRoot, cgroupDir });
     const planned = { ...config, mounts: mounts.mounts };
     const plan = new CreatePlan({ config: planned, facts, options: this.#planOptions() });
     const caps = ungrantable(config.process.capabilities, grantable(plan.draft));
@@ -191,7 +203,7 @@ class Attempt {
   }
 
   /** Up to a child in its namespaces and cgroup that waits for its program. */
-  #startStage(plan: CreatePlan): void {
+  #sendStage(plan: CreatePlan): void {
     const fds = keptDescriptors(plan.draft.options.keepFds);
     const session = spawnExecutor({ image: executorPath(), fds });
     this.#session = session;
@@ -204,8 +216,11 @@ class Attempt {
       writeIdMaps(holder.a, maps, 'mounts');
     });
     talk.send(plan.stage());
+  }
+
+  #awaitInit(plan: CreatePlan): void {
+    const talk = this.#talk!;
     talk.expect('PID');
-    reap(session.pid);
     if (plan.draft.isNewNamespace('user')) this.#mapIds(talk.pid);
     else if (plan.draft.hasNamespace('user')) this.#compareIds(talk.pid);
   }
@@ -237,8 +252,55 @@ class Attempt {
     }
   }
 
-  /** Init's programs; gives the terminal's master if it is ours to take. */
-  async #buildInit(plan: CreatePlan): Promise<number | undefined> {
+  /** HOME where the environment has none: from the passwd of the rootfs, if that is what counts. */
+  #homeOnHost(plan: CreatePlan): string | undefined {
+    if (!plan.needsHome) return undefined;
+    const { rootfsPath, config } = this.#bundle!;
+    const passwd = readRootfsPasswd(rootfsPath, config);
+    return passwd === undefined ? undefined : homeOf(passwd, config.process.user?.uid ?? 0);
+  }
+
+  #isStraight(plan: CreatePlan, home: string | undefined): boolean {
+    const { hooks = {}, process } = this.#bundle!.config;
+    const points = [
+      hooks.prestart,
+      hooks.createRuntime,
+      hooks.createContainer,
+      hooks.startContainer,
+    ];
+    const hooked = points.some((list) => (list?.length ?? 0) > 0);
+    return !hooked && process.terminal !== true && !(plan.needsHome && home === undefined);
+  }
+
+  #wholeProgram(plan: CreatePlan, home: string | undefined): Program {
+    plan.setup();
+    plan.enter();
+    return plan.become(home, NO_HOOKS);
+  }
+
+  /** Init's programs, or the one that is ready; gives the terminal's master if it is ours to take. */
+  async #runInit(
+    plan: CreatePlan,
+    program: Program | undefined,
+    home: string | undefined,
+  ): Promise<number | undefined> {
+    const talk = this.#talk!;
+    if (program === undefined) return this.#runSteps(plan, home);
+    const first = entersPidNamespaceLast(plan.draft) ? talk.pid : undefined;
+    talk.send(program);
+    talk.expect('CREATED');
+    this.#reapStage();
+    if (first !== undefined) reap(first);
+    return undefined;
+  }
+
+  #reapStage(): void {
+    reap(this.#session!.pid);
+    this.#stageReaped = true;
+  }
+
+  /** Step by step, where the compiler acts between two programs. */
+  async #runSteps(plan: CreatePlan, knownHome: string | undefined): Promise<number | undefined> {
     const talk = this.#talk!;
     const { hooks = {}, process } = this.#bundle!.config;
     plan.setup();
@@ -258,14 +320,15 @@ class Attempt {
     plan.enter();
     const stageLeaves = entersPidNamespaceLast(plan.draft) ? talk.pid : undefined;
     const master = plan.offersTerminal ? this.#takeMaster(plan) : undefined;
-    let home: string | undefined;
-    if (plan.needsHome) {
+    let home = knownHome;
+    if (plan.needsHome && home === undefined) {
       plan.passwd();
       talk.send(plan.draft.cut());
       home = homeOf(talk.expectPasswd(), process.user?.uid ?? 0);
     }
     talk.send(plan.become(home, { hooks: hooks.startContainer ?? [], state: state('created') }));
     talk.expect('CREATED');
+    this.#reapStage();
     if (stageLeaves !== undefined) reap(stageLeaves);
     return master;
   }
@@ -281,7 +344,8 @@ class Attempt {
 
   #finish(master: number | undefined): Created {
     const state = createdState(this.#state!, this.#talk!.pid);
-    writeState(this.#directory!, state);
+    // A foreground run goes on at once and writes what it comes to.
+    if (!this.#foreground) writeState(this.#directory!, state);
     if (this.#options.pidFile !== undefined && !this.#foreground) {
       writePidFile(this.#options.pidFile, state.init_process_pid);
     }
@@ -341,7 +405,8 @@ class Attempt {
     const session = this.#session!;
     session.close();
     if (this.#state !== undefined) killCgroup(this.#state.cgroup_path);
-    for (const child of [session.pid, pid]) {
+    // A pid that was reaped may be somebody else's by now.
+    for (const child of [this.#stageReaped ? 0 : session.pid, pid]) {
       if (child === 0) continue;
       try {
         process.kill(child, 'SIGKILL');

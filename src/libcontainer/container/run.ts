@@ -13,7 +13,6 @@ import { writeState } from '../store/state-file.ts';
 import type { Context } from './context.ts';
 import { type Created, type CreateOptions, create } from './create.ts';
 import { writePidFile } from './pid-file.ts';
-import { startLocked } from './start.ts';
 import { becomeWaiter } from './waiter.ts';
 
 export interface RunOptions extends CreateOptions {
@@ -43,6 +42,7 @@ export async function runContainer(context: Context, options: RunOptions): Promi
 /** A container that could not be started is not left behind. */
 async function startOrDelete(context: Context, created: Created): Promise<void> {
   try {
+    const { startLocked } = await import('./start.ts');
     await startLocked(context, created, process.pid);
   } catch (thrown) {
     created.lock.release();
