@@ -223,3 +223,24 @@ describe('code cache', () => {
     expect(list()).toMatchObject({ status: 0, stderr: '' });
   });
 });
+
+describe('files loaded late', () => {
+  test('are all there', () => {
+    const files = fs.readdirSync(DIST, { recursive: true, encoding: 'utf8' });
+    const scripts = files.filter((name) => /\.c?js$/.test(name));
+    const wanted = new Set<string>();
+    for (const name of scripts) {
+      const text = fs.readFileSync(join(DIST, name), 'utf8');
+      for (const match of text.matchAll(/require\("\.\/([^"]+)"\)/g)) wanted.add(match[1]!);
+    }
+    expect(wanted).toContain('cold.cjs');
+    for (const name of wanted) expect(files).toContain(name);
+  });
+
+  test('throw errors that keep their code', () => {
+    const words = ['storage', 'pull', '--image', '/no/such/image', '--container-id', 'x'];
+    const told = runcell(['--root', root, '--log-format', 'json', ...words]);
+    expect(told.status).toBe(1);
+    expect(JSON.parse(told.stderr)).toMatchObject({ code: 'RC7001' });
+  });
+});
