@@ -43,40 +43,46 @@ function cleaned(path: string, given: string): string {
   return `/${parts.join('/')}`;
 }
 
-export interface MadeCgroup {
-  readonly directory: string;
-  /** Directories that did not exist before, outermost first; removal goes the other way. */
-  readonly made: readonly string[];
-}
-
-/** Makes the group and what is missing above it; one that exists must be empty and thawed. */
-export function makeCgroup(root: string, directory: string): MadeCgroup {
-  const made: string[] = [];
+/**
+ * Directories that are missing on the way to the group, outermost first: what `makeCgroup` will make,
+ * known beforehand so that it can be written down. A group that exists must be empty and thawed.
+ */
+export function missingGroups(root: string, directory: string): string[] {
   const parts = directory.slice(root.length + 1).split('/');
-  try {
-    for (let i = 1; i <= parts.length; i++) {
-      const path = `${root}/${parts.slice(0, i).join('/')}`;
-      if (makeDirectory(path)) made.push(path);
-    }
-    if (!made.includes(directory)) refuseOccupied(directory);
-  } catch (thrown) {
-    removeEmpty(made);
-    throw toRuncellError(thrown, {
-      specPath: 'linux.cgroupsPath',
-      operation: 'make the cgroup',
-      target: directory,
-    });
-  }
-  return { directory, made };
+  const paths = parts.map((_, i) => `${root}/${parts.slice(0, i + 1).join('/')}`);
+  const missing = paths.filter((path) => !cgroupExists(path));
+  if (!missing.includes(directory)) refuseOccupied(directory);
+  return missing;
 }
 
-function makeDirectory(path: string): boolean {
+/** How often a parent may be removed under our hands by another container's delete. */
+const MAKE_TRIES = 100;
+
+/** Makes the group and what is missing above it. */
+export function makeCgroup(root: string, directory: string): void {
+  const parts = directory.slice(root.length + 1).split('/');
+  for (let tries = 1; ; tries++) {
+    try {
+      parts.forEach((_, i) => makeDirectory(`${root}/${parts.slice(0, i + 1).join('/')}`));
+      return;
+    } catch (thrown) {
+      const gone = (thrown as NodeJS.ErrnoException).code === 'ENOENT';
+      if (gone && tries < MAKE_TRIES) continue;
+      throw toRuncellError(thrown, {
+        specPath: 'linux.cgroupsPath',
+        operation: 'make the cgroup',
+        target: directory,
+      });
+    }
+  }
+}
+
+/** Another container may have made a parent meanwhile. */
+function makeDirectory(path: string): void {
   try {
     mkdirSync(path, 0o755);
-    return true;
   } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw thrown;
+    if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown;
   }
 }
 

@@ -11,7 +11,13 @@ import type { Config } from '@opencontainers-ts/spec';
 import { RuncellError, toRuncellError } from '../../error.ts';
 import { type Bundle, loadBundle } from '../../oci/bundle.ts';
 import { hookState } from '../../oci/state.ts';
-import { cgroupDirectory, killCgroup, makeCgroup, removeCgroup } from '../cgroups/v2.ts';
+import {
+  cgroupDirectory,
+  killCgroup,
+  makeCgroup,
+  missingGroups,
+  removeCgroup,
+} from '../cgroups/v2.ts';
 import { notifyDirectoryOf } from '../console/notify-directory.ts';
 import { checkConsole } from '../console/socket.ts';
 import { spawnExecutor } from '../executor/cold.ts';
@@ -148,16 +154,17 @@ class Attempt {
     const wanted = cgroupDirectory(cgroupRoot, ownCgroup(), bundle.config.linux.cgroupsPath, id);
     this.#directory = claimId(root, id);
     this.#lock = lockContainer(this.#directory);
-    const { directory, made } = makeCgroup(cgroupRoot, wanted);
+    const missing = missingGroups(cgroupRoot, wanted);
     this.#state = initialState({
       id,
       bundle,
       owned,
-      cgroup: directory,
-      cgroupMade: made,
+      cgroup: wanted,
+      cgroupMade: missing,
       noNewKeyring: this.#options.noNewKeyring,
     });
     writeState(this.#directory, this.#state);
+    makeCgroup(cgroupRoot, wanted);
     writeConfig(this.#directory, bundle.configBytes);
     makeExecFifos(this.#directory);
     if (this.#options.notifySocket !== undefined) {

@@ -34,6 +34,7 @@ import {
 import { planExec } from './execute.ts';
 import {
   closeOwnFds,
+  closePidfdSocket,
   closeStageFds,
   type InitFds,
   initFds,
@@ -150,7 +151,7 @@ export class CreatePlan {
     this.#init = initFds(b, this.#stage);
     draft.prologue = () => planFailureReport(draft, this.#init);
     draft.prologue();
-    closeStageFds(b, this.#stage);
+    closeStageFds(draft, this.#stage, { clonesAgain: entersPidNamespaceLast(draft) });
     planWaitSignals(b);
     this.#becomeSession();
     planLateNamespaces(draft, this.#joined);
@@ -233,6 +234,7 @@ export class CreatePlan {
   #enterPidNamespace(): void {
     const { draft } = this;
     planFinalClone(draft, this.#stage);
+    closePidfdSocket(draft, this.#stage);
     this.#becomeSession();
     if (!draft.hasMountNamespace) return;
     planMounts(draft, this.#init, this.#proc());

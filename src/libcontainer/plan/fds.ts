@@ -1,6 +1,7 @@
 /** The descriptors that the parts of init's program share, each with its one owner. Pure. */
 
 import type { ProgramBuilder, Slot } from '../program/builder.ts';
+import type { Draft } from './draft.ts';
 
 /** Opened by the stage, inherited by init through the clone. */
 export interface StageFds {
@@ -48,19 +49,24 @@ export function initFds(b: ProgramBuilder, stage: StageFds): InitFds {
 }
 
 /**
- * Init, first thing: what was the stage's alone. A host directory held by a process that others in a
- * shared pid namespace can see is a way out (CVE-2016-9962). A slot that was never opened is 0, the
- * container's standard input, hence the test.
+ * Init, first thing: what the stage alone needed. A host directory held by a process that others in
+ * a shared pid namespace can see is a way out (CVE-2016-9962). `clonesAgain`: the pidfd that is sent
+ * will be of a process that init makes itself. The pidfd of init is only in the stage (clone3(2)).
  */
-export function closeStageFds(b: ProgramBuilder, stage: StageFds): void {
+export function closeStageFds(
+  draft: Draft,
+  stage: StageFds,
+  { clonesAgain = false }: { readonly clonesAgain?: boolean } = {},
+): void {
+  const b = draft.builder;
   b.section('', "close the stage's descriptors", 'close');
-  for (const fd of [stage.cgroup, stage.pidfdSocket, stage.pidfd]) {
-    const closed = b.label();
-    b.jumpIfZero(fd, closed);
-    b.call('close', [fd], { tolerate: ['EBADF'] });
-    b.sum(fd, 0);
-    b.place(closed);
-  }
+  if (draft.facts.cgroupDir !== undefined) b.call('close', [stage.cgroup]);
+  if (!clonesAgain) closePidfdSocket(draft, stage);
+}
+
+/** In the process whose pidfd the clone has sent. */
+export function closePidfdSocket(draft: Draft, stage: StageFds): void {
+  if (draft.options.pidfdSocket !== undefined) draft.builder.call('close', [stage.pidfdSocket]);
 }
 
 /** Before the wait for start: a process that waits for days holds nothing but its FIFOs. */

@@ -7,7 +7,7 @@
  * inside the data. `checkProgram` returns one line a problem, none for a sound program.
  */
 
-import { type Program, TRAP } from './builder.ts';
+import type { Program } from './builder.ts';
 import { descriptorProblems } from './check/descriptors.ts';
 import { analyse, edgesOf } from './check/flow.ts';
 import { pathProblems } from './check/paths.ts';
@@ -46,7 +46,6 @@ export function checkProgram(program: Program, options: CheckOptions = {}): stri
   const jumpsAreSound = problems.every((problem) => !problem.includes('outside of the program'));
   if (jumpsAreSound) {
     checkReachability(image, add);
-    checkTraps(image, add);
     pathProblems(image, options.root ?? 'host', add);
     const isSupervisor = options.process === 'supervisor';
     descriptorProblems(image, { isSupervisor }, add);
@@ -137,18 +136,5 @@ function checkReachability(image: Image, add: Add): void {
     // A closing END behind an op that never returns is how a builder ends every program.
     const isLastEnd = op.nr === END && op.index === image.ops.length - 1;
     if (reached[op.index] === undefined && !isLastEnd) add(op, 'is never reached');
-  }
-}
-
-/** The trap outlives the program, its target does not: the next one would go on anywhere. */
-function checkTraps(image: Image, add: Add): void {
-  const before = analyse(image, new Map(), (facts, op) => {
-    if (op.result !== BigInt(TRAP.address)) return facts;
-    return new Map([['trap', trapTarget(op) === undefined ? 'off' : 'set']]);
-  });
-  for (const op of image.ops) {
-    if (op.nr === END && before[op.index]?.get('trap') === 'set') {
-      add(op, 'ends while its trap is set');
-    }
   }
 }

@@ -9,8 +9,9 @@
 
 import * as fcntl from '../../linux/fcntl.ts';
 import * as mount from '../../linux/mount.ts';
+import { CLONE_ARGS, CLONE_PIDFD } from '../../linux/sched.ts';
 import { SOCK_CLOEXEC, TIOCGPTPEER } from '../../linux/socket.ts';
-import { SUM } from '../op.ts';
+import { JUMP_IF_ZERO, SUM } from '../op.ts';
 import type { DecodedOp, Image, Word } from '../print/image.ts';
 import { EXTRA } from '../print/names.ts';
 import { type AnySyscall, signatureOf } from '../print/signatures.ts';
@@ -117,6 +118,7 @@ function after(image: Image, facts: Facts, op: DecodedOp, edge: Edge): Facts {
     const toTheEnd = BigInt.asUintN(32, op.args[1]!.value) === 0xffffffffn;
     return toTheEnd ? new Map(facts).set(SWEPT, 'yes') : facts;
   }
+  if (name === 'clone3') return afterClone(image, facts, op, edge);
   if (op.result === 0n) return facts;
   const next = new Map(facts);
   next.delete(key);
@@ -124,6 +126,18 @@ function after(image: Image, facts: Facts, op: DecodedOp, edge: Edge): Facts {
   if (edge.result === 'ok') next.set(key, 'open');
   if (edge.result === 'error') next.set(key, 'closed');
   return next;
+}
+
+/** The parent alone gets the pidfd: the kernel writes it when the child's memory is copied already. */
+function afterClone(image: Image, facts: Facts, op: DecodedOp, edge: Edge): Facts {
+  const next = new Map(facts);
+  next.delete(String(op.result));
+  const args = op.args[0]!.value;
+  const flags = image.read(args + BigInt(CLONE_ARGS.flags), 8) ?? 0n;
+  const isChild = (op.flags & JUMP_IF_ZERO) !== 0 && edge.to === op.target;
+  if ((flags & BigInt(CLONE_PIDFD)) === 0n || isChild || edge.result !== 'ok') return next;
+  const place = image.read(args + BigInt(CLONE_ARGS.pidfd), 8);
+  return place === undefined ? next : next.set(String(place), 'open');
 }
 
 function makesDescriptor(image: Image, op: DecodedOp): boolean {

@@ -75,8 +75,8 @@ export function toleranceProblems(
     for (const errno of op.tolerated) {
       const text = errnoName(errno) ?? String(errno);
       const isListed = (TOLERABLE[name] ?? []).includes(text);
-      if (!isListed && !(text === 'EINVAL' && becomesMappedRoot(op, name)))
-        add(op, `P7: ${name} tolerates ${text}`);
+      const isKnown = text === 'EINVAL' && (becomesMappedRoot(op, name) || closesUpTo(op, name));
+      if (!isListed && !isKnown) add(op, `P7: ${name} tolerates ${text}`);
     }
     const catchesAll = (op.flags & JUMP_ON_ERROR) !== 0 && op.tolerated.length === 0;
     if (catchesAll && !MAY_CATCH_ALL.has(name) && !isInformative(image, op, name)) {
@@ -92,6 +92,15 @@ export function toleranceProblems(
 function becomesMappedRoot(op: DecodedOp, name: string): boolean {
   const isSetId = name === 'setresuid' || name === 'setresgid';
   return isSetId && op.args.slice(0, 3).every((word) => !word.loaded && word.value === 0n);
+}
+
+/**
+ * Up to just below a descriptor that is known only when the op runs: nothing may be there. The flags
+ * are none, so a last number below the first is the only reason for EINVAL (close_range(2)).
+ */
+function closesUpTo(op: DecodedOp, name: string): boolean {
+  const [, last, flags] = op.args;
+  return name === 'close_range' && last!.loaded && !flags!.loaded && flags!.value === 0n;
 }
 
 /** Reading a file to tell what is in it, or a last word before the process ends anyway. */
