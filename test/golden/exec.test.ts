@@ -4,12 +4,12 @@ import { describe, expect, test } from 'vitest';
 import { planWait, type WaitRequest } from '../../src/libcontainer/plan/wait.ts';
 import { checkProgram } from '../../src/libcontainer/program/check.ts';
 import { printProgram } from '../../src/libcontainer/program/print.ts';
-import { golden, problemsOf, programText, unexpected } from './golden.ts';
+import { golden, problemsOf, programText } from './golden.ts';
 import { execPrograms, type NamedProgram } from './plan.ts';
 
 function goldenExec(name: string, programs: readonly NamedProgram[]): void {
   for (const { name: program, problems } of problemsOf(programs)) {
-    expect(unexpected(problems), `${name}: ${program}`).toEqual([]);
+    expect(problems, `${name}: ${program}`).toEqual([]);
   }
   golden(name, programText(programs));
 }

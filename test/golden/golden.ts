@@ -16,22 +16,6 @@ export function golden(name: string, text: string): void {
   expect(text, `${name}.txt, GOLDEN_UPDATE=1 rewrites it`).toBe(readFileSync(file, 'utf8'));
 }
 
-/**
- * Problems of the planner that are reported and not solved yet. Each must still be there: whoever
- * solves one takes it out (open-problems.test.ts says so).
- */
-export const OPEN = [
-  // The trap of the first program is an op index in the next one, where it means another op.
-  /^op \d+: ends while its trap is set$/,
-  // The control socket already has that number and stays open for the container's process.
-  /^op \d+: P7: dup3 tolerates EINVAL$/,
-];
-
-/** What the static checks find, but for what is open. */
-export function unexpected(problems: readonly string[]): string[] {
-  return problems.filter((problem) => !OPEN.some((open) => open.test(problem)));
-}
-
 export interface GoldenScene extends Scene {
   /** Sections of the programs that are shown, by their header without `# `; absent: all. */
   readonly only?: RegExp;
@@ -41,7 +25,7 @@ export interface GoldenScene extends Scene {
 export function goldenCreate(name: string, scene: GoldenScene): void {
   const programs = createPrograms(scene);
   for (const { name: program, problems } of problemsOf(programs)) {
-    expect(unexpected(problems), `${name}: ${program}`).toEqual([]);
+    expect(problems, `${name}: ${program}`).toEqual([]);
   }
   const { config = {}, facts, options } = scene;
   const given = { config, ...(facts && { facts }), ...(options && { options }) };

@@ -11,7 +11,7 @@ import { relativePath } from '../../src/libcontainer/plan/draft.ts';
 import { END } from '../../src/libcontainer/program/op.ts';
 import { type DecodedOp, Image } from '../../src/libcontainer/program/print/image.ts';
 import { printProgram } from '../../src/libcontainer/program/print.ts';
-import { problemsOf, unexpected } from './golden.ts';
+import { problemsOf } from './golden.ts';
 import { createPrograms, type NamedProgram, type Scene } from './plan.ts';
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -88,7 +88,7 @@ describe('args and env', () => {
       env: ['HOME=/', `L=${long}`, 'Z=1'],
     });
     const programs = createPrograms(scene);
-    for (const { problems } of problemsOf(programs)) expect(unexpected(problems)).toEqual([]);
+    for (const { problems } of problemsOf(programs)) expect(problems).toEqual([]);
   });
 
   test('NUL is refused', () => {
@@ -167,7 +167,7 @@ describe('mounts', () => {
         }));
         const hostile = createPrograms({ config: { mounts: [...mounts] } });
         expect(shape(hostile)).toEqual(shape(createPrograms({ config: { mounts: harmless } })));
-        for (const { problems } of problemsOf(hostile)) expect(unexpected(problems)).toEqual([]);
+        for (const { problems } of problemsOf(hostile)) expect(problems).toEqual([]);
       }),
       { numRuns: 60 },
     );
@@ -199,7 +199,7 @@ describe('mounts', () => {
     const image = new Image(programs.at(-1)!.program);
     expect(calls(image, 'fsmount').length).toBe(100);
     expect(calls(new Image(programs[0]!.program), 'open_tree').length).toBe(101);
-    for (const { problems } of problemsOf(programs)) expect(unexpected(problems)).toEqual([]);
+    for (const { problems } of problemsOf(programs)) expect(problems).toEqual([]);
   });
 
   test('more than a program can hold are an error, never a wrong program', () => {
@@ -207,7 +207,9 @@ describe('mounts', () => {
       destination: `/m${i}`,
       type: 'tmpfs',
     }));
-    expect(() => createPrograms({ config: { mounts } })).toThrow(/more than 6553\d ops/);
+    expect(() => createPrograms({ config: { mounts } })).toThrow(
+      'the container needs more than 65534 operations to be set up',
+    );
   });
 });
 

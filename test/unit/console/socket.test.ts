@@ -15,9 +15,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   bindNotifySocket,
   makeNotifyDirectory,
-  notifyDirectoryOf,
   relayReady,
 } from '../../../src/libcontainer/console/notify.ts';
+import { notifyDirectoryOf } from '../../../src/libcontainer/console/notify-directory.ts';
 import {
   checkConsole,
   checkSocketPath,

@@ -298,6 +298,24 @@ describe('P4: descriptors', () => {
     ]);
   });
 
+  test('a clone gives the parent a new pidfd in a place whose pidfd was closed', () => {
+    const clone = (closes: 'parent' | 'child'): string[] =>
+      problems((b, pidfd) => {
+        const args = b.space(88);
+        b.setU64(args, 0x1000);
+        b.setU64(args.plus(8), pidfd.address);
+        const child = b.label();
+        b.call('close', [pidfd]);
+        b.call('clone3', [args, 88], { into: b.slot('pid'), onZero: child });
+        if (closes === 'parent') b.call('close', [pidfd]);
+        b.call('exit_group', [0]);
+        b.place(child);
+        if (closes === 'child') b.call('close', [pidfd]);
+      });
+    expect(clone('parent')).toEqual([]);
+    expect(clone('child')).toEqual(['op 3: P4: close uses fd, which is closed']);
+  });
+
   test('close_range to the end comes before execve', () => {
     const swept = (last: number): string[] =>
       problems((b) => {
@@ -359,6 +377,17 @@ describe('P7: tolerated errors', () => {
       });
     expect(every('openat2')).toEqual(['op 0: P7: openat2 tolerates every error']);
     expect(every('sethostname')).toEqual(['op 0: P7: sethostname tolerates every error']);
+  });
+
+  test('an empty range below a descriptor that is known later is no error', () => {
+    const close = (last: 'later' | 'known', flags = 0): string[] =>
+      problems((b, fd) =>
+        b.call('close_range', [3, last === 'later' ? fd : 9, flags], { tolerate: ['EINVAL'] }),
+      );
+    const refused = ['op 0: P7: close_range tolerates EINVAL'];
+    expect(close('later')).toEqual([]);
+    expect(close('later', 4)).toEqual(refused);
+    expect(close('known')).toEqual(refused);
   });
 
   test('but for the root of a user namespace that has just been entered', () => {
