@@ -13,7 +13,7 @@ import { eventually } from '../helpers/eventually.ts';
 import { namespaceOf } from '../helpers/proc.ts';
 import { adopt } from '../helpers/reaper.ts';
 import { isRuncell } from '../helpers/runtime.ts';
-import { dropNamespace, type Spec, setNamespace } from '../helpers/spec.ts';
+import { dropNamespace, type Spec, setNamespace, useUserNamespace } from '../helpers/spec.ts';
 
 /** Type in config.json → name below /proc/PID/ns. */
 const KINDS = {
@@ -247,6 +247,14 @@ describe('linux.timeOffsets', () => {
     const uptime = Number(readFileSync('/proc/uptime', 'latin1').split(' ')[0]);
     const shown = Number((await box.exec(container, ['cat', '/proc/uptime'])).split(' ')[0]);
     expect(shown - uptime).toBeGreaterThan(999_999);
+  });
+
+  check('shift them in a user namespace too', since12, async (box) => {
+    const out = await box.sh('cat /proc/self/timens_offsets', (spec) => {
+      useUserNamespace(spec, 100000, 65536);
+      offset(spec);
+    });
+    expect(out.replace(/ +/g, ' ')).toBe('monotonic 86400 500000000\nboottime 1000000 0');
   });
 
   check('a new time namespace without offsets', since12, async (box) => {

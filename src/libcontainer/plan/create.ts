@@ -155,6 +155,7 @@ export class CreatePlan {
     planWaitSignals(b);
     this.#becomeSession();
     planLateNamespaces(draft, this.#joined);
+    b.section('', 'keep other processes out', 'prctl');
     b.call('prctl', [PR_SET_DUMPABLE, 0, 0, 0, 0]);
     if (!draft.options.noNewKeyring) planKeyring(b, draft.options.id);
     if (draft.isNewNamespace('network')) planLoopback(b);

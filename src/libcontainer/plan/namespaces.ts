@@ -29,6 +29,7 @@ import {
   CLONE_PARENT,
   CLONE_PIDFD,
   NS_GET_NSTYPE,
+  PR_SET_DUMPABLE,
 } from '../linux/sched.ts';
 import type { Label, ProgramBuilder, Slot } from '../program/builder.ts';
 import { sendPidfd } from './descriptor-passing.ts';
@@ -112,14 +113,19 @@ function intermediate(draft: Draft, joined: JoinedNamespaces, cgroup: Slot | und
   // For its child: it stays outside, so that the pid it reports is the host's.
   planJoin(draft, joined, 'pid');
   planJoin(draft, joined, 'user');
-  becomeMappedRoot(b);
   if (draft.isNewNamespace('time')) planTimeNamespace(draft);
+  becomeMappedRoot(b);
 }
 
-/** Ids 0 of the user namespace just entered; before its maps are written these fail with EINVAL. */
-export function becomeMappedRoot(b: ProgramBuilder): void {
+/**
+ * Ids 0 of the user namespace just entered; before its maps are written these fail with EINVAL.
+ * setresuid makes the process dumpable as fs.suid_dumpable says: taken back at once, for members of
+ * a namespace that is joined could trace it and it still has the host's tree.
+ */
+function becomeMappedRoot(b: ProgramBuilder): void {
   b.call('setresgid', [0, 0, 0]);
   b.call('setresuid', [0, 0, 0]);
+  b.call('prctl', [PR_SET_DUMPABLE, 0, 0, 0, 0]);
 }
 
 function cloneInit(draft: Draft, fds: StageFds, cgroup: Slot | undefined): void {
@@ -179,13 +185,13 @@ export function clone(draft: Draft, request: CloneRequest): void {
 export function planLateNamespaces(draft: Draft, joined: JoinedNamespaces): void {
   const b = draft.builder;
   if (draft.isNewNamespace('user')) {
+    if (draft.isNewNamespace('time')) planTimeNamespace(draft);
     b.section('linux.uidMappings', 'become root of the user namespace', 'uid 0');
     becomeMappedRoot(b);
     if (draft.isNewNamespace('ipc')) {
       b.section('linux.namespaces', 'make the ipc namespace', 'unshare');
       b.call('unshare', [CLONE_NEWIPC]);
     }
-    if (draft.isNewNamespace('time')) planTimeNamespace(draft);
   }
   if (draft.isNewNamespace('cgroup')) {
     b.section('linux.namespaces', 'make the cgroup namespace', 'unshare');
@@ -218,7 +224,11 @@ export function planFinalClone(draft: Draft, fds: StageFds): void {
   b.place(child);
 }
 
-/** timens_offsets(5) in proc(5): one line a clock, only before the namespace has a process. */
+/**
+ * timens_offsets of proc(5): one line a clock, only before the namespace has a process. In a user
+ * namespace before its root is taken: the file belongs to the uid that executed this image, since the
+ * process is not dumpable.
+ */
 function planTimeNamespace(draft: Draft): void {
   const b = draft.builder;
   const [major] = draft.facts.kernel;
