@@ -63,7 +63,8 @@ export function makeCgroup(root: string, directory: string): void {
   const parts = directory.slice(root.length + 1).split('/');
   for (let tries = 1; ; tries++) {
     try {
-      parts.forEach((_, i) => makeDirectory(`${root}/${parts.slice(0, i + 1).join('/')}`));
+      for (let i = 1; i <= parts.length; i++)
+        makeDirectory(`${root}/${parts.slice(0, i).join('/')}`);
       return;
     } catch (thrown) {
       const gone = (thrown as NodeJS.ErrnoException).code === 'ENOENT';
