@@ -35,6 +35,45 @@ describe('linux.namespaces', () => {
     });
   });
 
+  test('a pid namespace by path: proc and its masks by the final init', () => {
+    goldenCreate('pid-namespace-joined', {
+      only: /^(linux\.(namespaces|maskedPaths|readonlyPaths|sysctl)|become|mounts|root|close the|--pidfd)/,
+      config: {
+        mounts: [
+          { destination: '/proc', type: 'proc', source: 'proc' },
+          { destination: '/run', type: 'tmpfs', source: 'tmpfs', options: ['mode=755'] },
+          { destination: '/proc/cpuinfo', source: '/var/lib/lxcfs/cpuinfo', options: ['bind'] },
+        ],
+        linux: {
+          namespaces: [{ type: 'mount' }, { type: 'pid', path: '/run/ns/pid' }],
+          maskedPaths: ['/proc/kcore'],
+          readonlyPaths: ['/proc/sys'],
+          sysctl: { 'kernel.shmmni': '4096' },
+        },
+      },
+      facts: { sourceIsDirectory: [true, true, false] },
+      options: { pidfdSocket: '/run/pidfd.sock' },
+    });
+  });
+
+  test('user and pid namespace by path: both are joined by the intermediate', () => {
+    goldenCreate('user-and-pid-namespace-joined', {
+      only: NAMESPACES,
+      config: {
+        linux: {
+          namespaces: [
+            { type: 'mount' },
+            { type: 'user', path: '/n/user' },
+            { type: 'pid', path: '/n/pid' },
+            { type: 'time' },
+          ],
+          timeOffsets: { boottime: { secs: 1 } },
+        },
+      },
+      options: { pidfdSocket: '/run/pidfd.sock' },
+    });
+  });
+
   test('a path that is the caller’s own is not joined', () => {
     goldenCreate('namespaces-same', {
       only: NAMESPACES,
@@ -51,6 +90,7 @@ describe('linux.namespaces', () => {
           namespaces: (['user', 'mount', 'pid', 'ipc', 'network', 'time'] as const).map((type) => ({
             type,
           })),
+          timeOffsets: { boottime: { secs: 1 } },
           uidMappings: MAPPINGS,
           gidMappings: MAPPINGS,
         },

@@ -1,5 +1,6 @@
 /** config.mounts, root, masked and read-only paths: fragment → program. */
 
+import type { Mount } from '@opencontainers-ts/spec';
 import { describe, test } from 'vitest';
 import { goldenCreate } from './golden.ts';
 
@@ -72,6 +73,46 @@ describe('mounts', () => {
     });
   });
 
+  test('id-mapped: a holder for each distinct mapping, the container’s own by default', () => {
+    const own = [{ containerID: 0, hostID: 1000, size: 10 }];
+    const bind = (destination: string, options: string[], mappings = {}): Mount => ({
+      destination,
+      source: `/srv${destination}`,
+      options: ['rbind', ...options],
+      ...mappings,
+    });
+    goldenCreate('mounts-idmap-holders', {
+      only: /^mounts/,
+      config: {
+        mounts: [
+          bind('/a', ['ridmap', 'ro'], { uidMappings: own, gidMappings: own }),
+          bind('/b', ['idmap']),
+          bind('/c', [], { uidMappings: own, gidMappings: own }),
+        ],
+        linux: {
+          namespaces: [{ type: 'mount' }],
+          uidMappings: [{ containerID: 0, hostID: 5000, size: 100 }],
+          gidMappings: [{ containerID: 0, hostID: 5000, size: 100 }],
+        },
+      },
+      facts: { sourceIsDirectory: [true, true, true] },
+      options: { keepFds: 2 },
+    });
+  });
+
+  test('remount changes attributes, in its place among the others', () => {
+    goldenCreate('mounts-remount', {
+      only: MOUNTS,
+      config: {
+        mounts: [
+          { destination: '/data', source: '/srv/data', options: ['bind'] },
+          { destination: '/data', options: ['bind', 'remount', 'ro', 'nosuid', 'private'] },
+        ],
+      },
+      facts: { sourceIsDirectory: [true, true] },
+    });
+  });
+
   test('a tmpfs that begins with what it covers', () => {
     goldenCreate('mounts-tmpcopyup', {
       only: MOUNTS,
@@ -81,7 +122,7 @@ describe('mounts', () => {
           [
             0,
             [
-              { path: 'lib', kind: 'directory', mode: 0o755, uid: 0, gid: 0 },
+              { path: 'lib', kind: 'directory', mode: 0o2775, uid: 0, gid: 0 },
               { path: 'lib/db', kind: 'file', mode: 0o640, size: 12, uid: 5, gid: 6 },
               { path: 'run', kind: 'link', target: '/run', uid: 0, gid: 0 },
             ],

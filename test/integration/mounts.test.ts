@@ -4,7 +4,7 @@
  * mount_setattr(2).
  */
 
-import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { describe, expect } from 'vitest';
 import { type Box, type Bundle, refusal } from '../helpers/box.ts';
 import { check } from '../helpers/check.ts';
@@ -170,6 +170,38 @@ describe('mount options', () => {
     writeFileSync(`${bundle.rootfs}/data/d/b`, 'two\n');
     expect(await box.printed(bundle)).toBe('one\ntwo\n640');
     expect(() => statSync(`${bundle.rootfs}/data/new`)).toThrow();
+  });
+
+  check('tmpcopyup keeps owners and the set-id bits', async (box) => {
+    const bundle = box.bundle(['sh', '-c', 'stat -c "%u %a" /data/suid /data/d'], (spec) => {
+      spec.mounts.push({
+        destination: '/data',
+        type: 'tmpfs',
+        source: 'tmpfs',
+        options: ['tmpcopyup'],
+      });
+    });
+    mkdirSync(`${bundle.rootfs}/data/d`, { recursive: true });
+    writeFileSync(`${bundle.rootfs}/data/suid`, '');
+    chownSync(`${bundle.rootfs}/data/suid`, 5, 5);
+    chmodSync(`${bundle.rootfs}/data/suid`, 0o4755);
+    chmodSync(`${bundle.rootfs}/data/d`, 0o2775);
+    expect(await box.printed(bundle)).toBe('5 4755\n0 2775');
+  });
+
+  const TOO_BIG = { notRunc: 'other words' };
+  check('tmpcopyup of more than the tmpfs holds is an error', TOO_BIG, async (box) => {
+    const bundle = box.bundle(['true'], (spec) => {
+      spec.mounts.push({
+        destination: '/data',
+        type: 'tmpfs',
+        source: 'tmpfs',
+        options: ['tmpcopyup', 'size=64k'],
+      });
+    });
+    mkdirSync(`${bundle.rootfs}/data`);
+    writeFileSync(`${bundle.rootfs}/data/big`, Buffer.alloc(200_000, 'x'));
+    expect(refusal(await box.run(bundle))).toContain('does not fit into the tmpfs');
   });
 });
 

@@ -181,12 +181,10 @@ function setAttributes(
 /** Init: every mount in the order of the configuration. */
 export function planMounts(draft: Draft, fds: InitFds, mounts: readonly PlannedMount[]): void {
   for (const mount of mounts) {
-    const what = mount.tree === undefined ? mount.type : mount.source;
-    draft.builder.section(
-      mount.specPath,
-      `mount ${what} on ${mount.destination}`,
-      mount.destination,
-    );
+    const { destination, options, source, tree, type } = mount;
+    const what = `mount ${tree === undefined ? type : source} on ${destination}`;
+    const reason = options.remount ? `remount ${destination}` : what;
+    draft.builder.section(mount.specPath, reason, destination);
     if (mount.options.remount) planRemount(draft, fds, mount);
     else if (mount.tree !== undefined) attachBind(draft, fds, mount, mount.tree);
     else mountFilesystem(draft, fds, mount);
@@ -276,7 +274,7 @@ function finishTmpfs(draft: Draft, fds: InitFds, mount: PlannedMount): void {
     b.call('fchmod', [fds.scratch, load(mode)]);
     b.call('close', [fds.scratch]);
   }
-  if (mount.options.tmpcopyup) copyUp(b, fds, draft.facts.copyUp.get(mount.index) ?? []);
+  if (mount.options.tmpcopyup) copyUp(draft, fds, draft.facts.copyUp.get(mount.index) ?? []);
   if ((mount.options.set & MOUNT_ATTR_RDONLY) !== 0 && !isReadonlyDev(mount)) {
     const attr = mountAttr(b, { set: MOUNT_ATTR_RDONLY });
     b.call('mount_setattr', [fds.mount, b.string(''), AT_EMPTY_PATH, attr.pointer, attr.size]);

@@ -114,6 +114,7 @@ function intermediate(draft: Draft, joined: JoinedNamespaces, cgroup: Slot | und
   planJoin(draft, joined, 'pid');
   planJoin(draft, joined, 'user');
   if (draft.isNewNamespace('time')) planTimeNamespace(draft);
+  b.section('linux.namespaces', 'become root of the user namespace', 'uid 0');
   becomeMappedRoot(b);
 }
 
