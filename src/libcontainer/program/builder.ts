@@ -131,14 +131,20 @@ export interface Program {
   readonly slotNames: readonly string[];
 }
 
+/** Words of an op, and how many ops a program has room for before it grows. */
+const OP_WORDS = OP_SIZE / 4;
+const FIRST_OPS = 512;
+
+/** The options of an op that has none. */
+const PLAIN: CallOptions = {};
+
 const encoder = new TextEncoder();
 
 export class ProgramBuilder {
   readonly arch: Arch;
   readonly slots: Slots;
   readonly #numbers: Record<SyscallName, number>;
-  #ops = new Uint8Array(512 * OP_SIZE);
-  #opsView = new DataView(this.#ops.buffer);
+  #ops = new Uint32Array(FIRST_OPS * OP_WORDS);
   #count = 0;
   #data = new Uint8Array(16384);
   #dataView = new DataView(this.#data.buffer);
@@ -178,7 +184,7 @@ export class ProgramBuilder {
   }
 
   /** One system call. Slots are loaded, pointers and numbers are immediate. */
-  call(name: SyscallName, args: readonly Value[], options: CallOptions = {}): void {
+  call(name: SyscallName, args: readonly Value[], options: CallOptions = PLAIN): void {
     const number = this.#numbers[name];
     if (number === undefined) throw new Error(`no system call ${name} on ${this.arch}`);
     this.#op(number, args, options);
@@ -232,7 +238,7 @@ export class ProgramBuilder {
 
   /** The program ends; the executor reads the next. */
   end(): void {
-    this.#op(END, [], {});
+    this.#op(END, [], PLAIN);
   }
 
   /** Bytes in the data area, aligned to 8. */
@@ -291,7 +297,9 @@ export class ProgramBuilder {
       this.#dataView.setUint32(at.offset, value.offset, true);
       this.#dataView.setUint32(at.offset + 4, 0, true);
     } else {
-      writeU64(this.#dataView, at.offset, value);
+      const [low, high] = halvesOf(value);
+      this.#dataView.setUint32(at.offset, low, true);
+      this.#dataView.setUint32(at.offset + 4, high, true);
     }
   }
 
@@ -305,7 +313,7 @@ export class ProgramBuilder {
     const header = new DataView(bytes.buffer);
     header.setUint32(0, WIRE_MAGIC, true);
     header.setUint32(8, size, true);
-    bytes.set(this.#ops.subarray(0, opsSize), WIRE_HEADER_SIZE);
+    bytes.set(new Uint8Array(this.#ops.buffer, 0, opsSize), WIRE_HEADER_SIZE);
     bytes.set(this.#data.subarray(0, this.#length), WIRE_HEADER_SIZE + opsSize);
     return {
       bytes,
@@ -319,87 +327,98 @@ export class ProgramBuilder {
   }
 
   #resolve(base: number): void {
-    for (const offset of this.#opPointers) {
-      this.#opsView.setUint32(offset, this.#opsView.getUint32(offset, true) + base, true);
-    }
+    const words = this.#ops;
+    for (const word of this.#opPointers) words[word]! += base;
     for (const offset of this.#dataPointers) {
       this.#dataView.setUint32(offset, this.#dataView.getUint32(offset, true) + base, true);
     }
     for (const { op, label } of this.#jumps) {
       if (label.index === -1) throw new Error('a jump goes to a label that was never placed');
-      this.#opsView.setUint16(op * OP_SIZE + OP.target, label.index, true);
+      words[op * OP_WORDS + 1]! |= label.index;
     }
     for (const { op, label } of this.#labelValues) {
-      this.#opsView.setUint32(op * OP_SIZE + OP.args, label.index, true);
+      words[op * OP_WORDS + OP.args / 4] = label.index;
     }
   }
 
+  /**
+   * One op as sixteen 32-bit words. A cold plan runs in V8's interpreter, where every call counts:
+   * words are put together by hand and written by index, not by DataView.
+   */
   #op(number: number, args: readonly Value[], options: CallOptions): void {
-    if (this.#count >= 0xffff) throw tooLarge('more than 65534 operations');
+    const index = this.#count;
+    if (index >= 0xffff) throw tooLarge('more than 65534 operations');
     if (args.length > 6) throw new Error('a system call has at most six arguments');
-    const at = this.#count * OP_SIZE;
-    if (at + OP_SIZE > this.#ops.length) this.#growOps();
-    const view = this.#opsView;
-    view.setUint16(at + OP.nr, number, true);
-    const tolerate = options.tolerate;
-    if (tolerate !== undefined) {
-      if (tolerate.length > 2) throw new Error('an op tolerates at most two errors');
-      if (tolerate[0] !== undefined) this.#ops[at + OP.tolerate0] = ERRNO[tolerate[0]];
-      if (tolerate[1] !== undefined) this.#ops[at + OP.tolerate1] = ERRNO[tolerate[1]];
+    const at = index * OP_WORDS;
+    if (at + OP_WORDS > this.#ops.length) this.#growOps();
+    const words = this.#ops;
+    let head = number;
+    if (options !== PLAIN) {
+      head |= this.#flags(options) << 16;
+      const { tolerate, into, note } = options;
+      if (tolerate !== undefined) words[at + 1] = tolerated(tolerate);
+      if (into !== undefined) this.#address(at + OP.result / 4, into);
+      if (note !== undefined) this.#notes.set(index, note);
     }
-    this.#ops[at + OP.flags] = this.#flags(options);
-    if (options.into !== undefined) this.#address(at + OP.result, options.into);
-    let load = 0;
-    for (let i = 0; i < args.length; i++) {
-      if (this.#argument(at + OP.args + 8 * i, args[i]!)) load |= 1 << i;
+    let word = at + OP.args / 4;
+    for (let i = 0; i < args.length; i++, word += 2) {
+      const value = args[i]!;
+      if (typeof value === 'number' && value >= 0 && value <= 0xffffffff && value >>> 0 === value) {
+        words[word] = value;
+      } else if (this.#argument(word, value)) {
+        head |= 1 << (24 + i);
+      }
     }
-    this.#ops[at + OP.load] = load;
-    if (options.note !== undefined) this.#notes.set(this.#count, options.note);
+    words[at] = head;
     this.#sectionOf.push(this.#sections.length - 1);
-    this.#count++;
+    this.#count = index + 1;
   }
 
   #flags(options: CallOptions): number {
+    const { onError, onZero } = options;
     let flags = options.retry === true ? RETRY : 0;
-    const label = options.onError ?? options.onZero;
-    if (label !== undefined) this.#jumps.push({ op: this.#count, label });
-    if (options.onError !== undefined) flags |= JUMP_ON_ERROR;
-    if (options.onZero !== undefined) {
-      if (options.onError !== undefined)
-        throw new Error('an op jumps on error or on zero, not both');
+    if (onError !== undefined) {
+      if (onZero !== undefined) throw new Error('an op jumps on error or on zero, not both');
+      this.#jumps.push({ op: this.#count, label: onError });
+      return flags | JUMP_ON_ERROR;
+    }
+    if (onZero !== undefined) {
+      this.#jumps.push({ op: this.#count, label: onZero });
       flags |= JUMP_IF_ZERO;
     }
     return flags;
   }
 
-  #address(at: number, place: Slot | Pointer): void {
+  /** The address of a place, as a word that is complete or gets the base at the end. */
+  #address(word: number, place: Slot | Pointer): void {
     if (place instanceof Slot) {
-      this.#opsView.setUint32(at, place.address, true);
+      this.#ops[word] = place.address;
     } else {
-      this.#opPointers.push(at);
-      this.#opsView.setUint32(at, place.offset, true);
+      this.#opPointers.push(word);
+      this.#ops[word] = place.offset;
     }
   }
 
   /** Writes an argument; true if it is the address of a word to load. */
-  #argument(at: number, value: Value): boolean {
+  #argument(word: number, value: Value): boolean {
     if (value instanceof Slot || value instanceof Pointer) {
-      this.#address(at, value);
+      this.#address(word, value);
       return value instanceof Slot;
     }
     if (value instanceof Loaded) {
-      this.#address(at, value.pointer);
+      this.#address(word, value.pointer);
       return true;
     }
-    writeU64(this.#opsView, at, value);
+    const [low, high] = halvesOf(value);
+    this.#ops[word] = low;
+    this.#ops[word + 1] = high;
     return false;
   }
 
   #growOps(): void {
-    const grown = new Uint8Array(this.#ops.length * 2);
+    const grown = new Uint32Array(this.#ops.length * 2);
     grown.set(this.#ops);
     this.#ops = grown;
-    this.#opsView = new DataView(grown.buffer);
   }
 
   #reserve(size: number): void {
@@ -417,15 +436,25 @@ function tooLarge(what: string): RuncellError {
   return new RuncellError({ code: 'config.value', reason });
 }
 
-/** Two's complement in 64 bits; numbers must be safe integers. */
-function writeU64(view: DataView, at: number, value: number | bigint): void {
+/** Tolerated errno values where the second word of an op has them: bits 16 to 31. */
+function tolerated(names: readonly ErrnoName[]): number {
+  if (names.length > 2) throw new Error('an op tolerates at most two errors');
+  const [first, second] = names;
+  let word = 0;
+  if (first !== undefined) word |= ERRNO[first] << 16;
+  if (second !== undefined) word |= ERRNO[second] << 24;
+  return word;
+}
+
+/** Two's complement in 64 bits, as halves; numbers must be safe integers. */
+function halvesOf(value: number | bigint): [low: number, high: number] {
   if (typeof value === 'bigint') {
-    if (value >= 1n << 64n || value < -(1n << 63n))
+    if (value >= 1n << 64n || value < -(1n << 63n)) {
       throw new RangeError(`${value} has over 64 bits`);
-    view.setBigUint64(at, BigInt.asUintN(64, value), true);
-    return;
+    }
+    const bits = BigInt.asUintN(64, value);
+    return [Number(bits & 0xffffffffn), Number(bits >> 32n)];
   }
   if (!Number.isSafeInteger(value)) throw new RangeError(`${value} is not an exact integer`);
-  view.setUint32(at, value >>> 0, true);
-  view.setUint32(at + 4, Math.floor(value / 0x100000000) >>> 0, true);
+  return [value >>> 0, Math.floor(value / 0x100000000) >>> 0];
 }
