@@ -213,12 +213,22 @@ function compact(code: string): string {
   const helpers = [
     'const isObject = (it) => it && typeof it == "object" && !Array.isArray(it);',
     'const isEach = (it, test) => Array.isArray(it) && it.findIndex((item) => !test(item)) < 0;',
+    'const isType = (it, type) => it === undefined || typeof it === type;',
+    'const isGiven = (it, test) => it === undefined || test(it);',
   ];
   const short = code
     .replace(/(data\d*) && typeof \1 == "object" && !Array\.isArray\(\1\)/g, 'isObject($1)')
     .replace(
       /if\(Array\.isArray\((\w+)\)\)\{\nconst len\d+ = .*;\nfor\(.*\)\{\nif\(!(validate\d+)\(\1\[i\d+\]\)\) return false;\n\}\n\}\nelse \{\nreturn false;\n\}/g,
       'if(!isEach($1, $2)) return false;',
+    )
+    .replace(
+      /if\((data\.\w+) !== undefined\)\{\nif\(typeof \1 !== ("\w+")\)\{\nreturn false;\n\}\n\}/g,
+      'if(!isType($1, $2)){\nreturn false;\n}',
+    )
+    .replace(
+      /if\((data\.\w+) !== undefined\)\{\nif\(!(validate\d+)\(\1\)\) return false;\n\}/g,
+      'if(!isGiven($1, $2)){\nreturn false;\n}',
     );
   return [...helpers, short].join('\n');
 }

@@ -24,8 +24,8 @@ describe('generated validators', () => {
     expect(read(name)).not.toMatch(/\brequire\(|\bimport\b/);
   });
 
-  test('the one for hot verbs is 12 KB at most', () => {
-    expect(read('is-common.cjs').length).toBeLessThanOrEqual(12_000);
+  test('the one for hot verbs is 10 KB at most', () => {
+    expect(read('is-common.cjs').length).toBeLessThanOrEqual(10_000);
   });
 
   test('the complete ones are only loaded after a no', () => {
