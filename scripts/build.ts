@@ -4,7 +4,7 @@
  *     runcell, executor     machine code (scripts/emit.ts)
  *     runcell.cjs           picks the bundle of a verb (src/boot.ts)
  *     hot/VERB.js           a hot verb and all it loads, at most 150 KB of script
- *     hot/VERB.ARCH.cache   V8's code cache of it (scripts/code-cache.ts)
+ *     hot/VERB.ARCH.cache   V8's code cache of it (scripts/code-cache.ts, scripts/train.ts)
  *     hot/rest.js           versions, usage errors, the way to cold.cjs
  *     cold.cjs              help and the rare verbs, with oclif
  *     late-MODULE.cjs       what a verb loads only when it is needed: its import()
@@ -26,6 +26,7 @@ import * as syscall from '../src/libcontainer/linux/syscall.ts';
 import { emit } from './emit.ts';
 import { generateSpec } from './generate-spec.ts';
 import { compactManifest, type FullManifest } from './manifest.ts';
+import { trainCodeCaches } from './train.ts';
 
 const require = createRequire(import.meta.url);
 
@@ -158,6 +159,7 @@ export async function buildAll(outDir = path.join(root, 'dist')): Promise<Built>
   await buildLate(shared, outDir, late);
   fs.copyFileSync(path.join(GENERATED, 'explain.cjs'), path.join(outDir, 'explain.cjs'));
   makeCodeCaches(hotDir);
+  await trainCodeCaches({ hotDir, outDir, root, esbuild: shared });
   replaceHot(outDir, hotDir, late);
   return { outDir, sizes: sizesOf(outDir) };
 }
