@@ -5,7 +5,7 @@
 
 import type { Capabilities, Config, Process } from '@opencontainers-ts/spec';
 import { RuncellError } from '../../error.ts';
-import { CAPABILITIES, type CapabilityName } from '../linux/capability.ts';
+import { CAPABILITIES } from '../linux/capability.ts';
 
 export interface ExecOptions {
   readonly id: string;
@@ -106,7 +106,7 @@ function withCapabilities(
 ): Capabilities | undefined {
   if (added.length === 0) return own;
   for (const name of added) {
-    if (CAPABILITIES[name as CapabilityName] === undefined) {
+    if (!Object.hasOwn(CAPABILITIES, name)) {
       const reason = `unknown capability ${JSON.stringify(name)}`;
       throw new RuncellError({ code: 'usage', operation: '--cap', reason });
     }

@@ -184,10 +184,16 @@ export function startReport(report: Uint8Array, config: Config): RuncellError | 
   return report.length === 1 ? undefined : execFailure(report.subarray(1), config);
 }
 
-/** A HOOK message of startContainer, in its bytes. */
+/** A HOOK message of startContainer, in its bytes; or what stopped init before it ran one. */
 export function hookFailure(bytes: Uint8Array, config: Config): RuncellError {
   const decoded = decodeMessage(bytes);
   if (decoded === undefined) return diedBeforeStart();
+  const { fatal } = decoded.message;
+  if (fatal !== undefined) {
+    const { op, errno } = fatal;
+    const fields = { operation: 'start the container', errno, op: `#${op}` };
+    return new RuncellError({ code: 'kernel.operation', ...fields });
+  }
   return hookError('startContainer', config.hooks?.startContainer ?? [], decoded.message);
 }
 

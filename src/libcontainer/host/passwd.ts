@@ -33,7 +33,7 @@ export function readRootfsPasswd(rootfs: string, config: Config): Uint8Array | u
 
 /** Mounts on these cannot be above /etc/passwd; any other leaves it to init. */
 function covers(destination: string): boolean {
-  return !/^\/*(proc|dev|sys|run|tmp)(\/|$)/.test(destination);
+  return destination.includes('..') || !/^\/*(proc|dev|sys|run|tmp)(\/|$)/.test(destination);
 }
 
 function readRegular(fd: number): Uint8Array {
