@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Script } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { NODE_FLAGS } from '../../../src/launcher/hand-over.ts';
 
 const DIST = join(import.meta.dirname, '../../../dist');
 let directory = '';
@@ -194,11 +195,9 @@ describe('code cache', () => {
       'console.log(script.cachedDataRejected);}',
     ].join('');
     const files = scripts().map((name) => `${DIST}/hot/${name}`);
-    const { stdout } = spawnSync(
-      process.execPath,
-      ['--no-rehash-snapshot', '--disable-sigusr1', '-e', probe, ...files],
-      { encoding: 'utf8' },
-    );
+    const { stdout } = spawnSync(process.execPath, [...NODE_FLAGS, '-e', probe, ...files], {
+      encoding: 'utf8',
+    });
     expect(stdout.trim().split('\n')).toEqual(files.map(() => 'false'));
   });
 
