@@ -88,12 +88,19 @@ export function planDevices(draft: Draft, fds: InitFds): void {
   openInRoot(b, fds.root, '/dev', fds.dev, { flags });
   for (const device of listDevices(draft)) {
     b.section(device.specPath, `make the device ${device.path}`, device.path);
-    const { parent, name } = openParent(b, fds.root, device.path, fds.destination);
+    const { parent, name } = nodeParent(b, fds, device.path);
     if (draft.hasNamespace('user')) bindNode(b, fds, parent, name, device);
     else makeNode(b, fds, parent, name, device);
-    if (parent !== fds.root) b.call('close', [parent]);
+    if (parent === fds.destination) b.call('close', [parent]);
   }
   planLinks(b, fds);
+}
+
+/** Most nodes are in /dev itself, which is open; for the others the way is made. */
+function nodeParent(b: ProgramBuilder, fds: InitFds, path: string): { parent: Slot; name: string } {
+  const parts = relativePath(path).split('/');
+  if (parts.length === 2 && parts[0] === 'dev') return { parent: fds.dev, name: parts[1]! };
+  return openParent(b, fds.root, path, fds.destination);
 }
 
 /** Configured devices, then the default ones that they do not replace. */

@@ -42,6 +42,7 @@ function state(more: Partial<StateFile> = {}): StateFile {
     ...{ created: 1734567880, created_at: '2024-12-19T00:24:40.000000001Z', oci_version: '1.3.0' },
     ...{ namespace_paths: namespacePathsOf(12345), namespaces: ['pid'], cgroup_path: '/c' },
     ...{ owned: { bundle: '/b' }, rootless: false, systemd_cgroup: false, terminal: true },
+    no_new_keyring: false,
     annotations: { k: 'v' },
     ...more,
   };
