@@ -69,11 +69,14 @@ function plannedMount(draft: Draft, mount: Mount, index: number): PlannedMount {
   if (type === 'cgroup2' && options.bind === 'none') {
     options.data = options.data.filter((word) => word !== 'none' && !word.startsWith('name='));
     source = 'cgroup';
-    if (!draft.hasNamespace('cgroup') && draft.hasNamespace('user')) {
-      // cgroup2 cannot be mounted in a user namespace that does not own the cgroup namespace
-      // (EPERM at FSCONFIG_CMD_CREATE); runc binds the host's hierarchy, and so do we.
+    if (!draft.hasNamespace('cgroup')) {
+      // Without a cgroup namespace of its own the container sees the host's hierarchy, so that is
+      // bound. Mounting it would be refused in a user namespace (EPERM), would set the mount options
+      // of the host's hierarchy anew, and takes milliseconds.
       options.bind = 'rbind';
+      options.superblock = [];
       options.data = [];
+      options.recursiveSet |= options.set;
       source = draft.facts.cgroupRoot;
     }
   }

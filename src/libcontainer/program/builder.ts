@@ -32,6 +32,7 @@ export type { Arch } from '../linux/arch.ts';
 
 /** A place in the program's data: as an argument, its address. */
 export class Pointer {
+  readonly kind = 'pointer';
   readonly offset: number;
   constructor(offset: number) {
     this.offset = offset;
@@ -44,6 +45,7 @@ export class Pointer {
 
 /** A u64 in the data page that outlives the program: as an argument, its value when the op runs. */
 export class Slot {
+  readonly kind = 'slot';
   readonly index: number;
   readonly name: string;
   constructor(index: number, name: string) {
@@ -57,6 +59,7 @@ export class Slot {
 
 /** A u64 in the program's data whose value is loaded when the op runs. */
 export class Loaded {
+  readonly kind = 'loaded';
   readonly pointer: Pointer;
   constructor(pointer: Pointer) {
     this.pointer = pointer;
@@ -212,7 +215,7 @@ export class ProgramBuilder {
     errno: ErrnoName,
     options: CallOptions = {},
   ): void {
-    const address = at instanceof Slot ? at.address : at;
+    const address = at.kind === 'slot' ? at.address : at;
     this.#op(CMP, [address, mask, expected, ERRNO[errno]], options);
   }
 
@@ -292,7 +295,7 @@ export class ProgramBuilder {
   }
 
   setU64(at: Pointer, value: number | bigint | Pointer): void {
-    if (value instanceof Pointer) {
+    if (typeof value === 'object') {
       this.#dataPointers.push(at.offset);
       this.#dataView.setUint32(at.offset, value.offset, true);
       this.#dataView.setUint32(at.offset + 4, 0, true);
@@ -391,7 +394,7 @@ export class ProgramBuilder {
 
   /** The address of a place, as a word that is complete or gets the base at the end. */
   #address(word: number, place: Slot | Pointer): void {
-    if (place instanceof Slot) {
+    if (place.kind === 'slot') {
       this.#ops[word] = place.address;
     } else {
       this.#opPointers.push(word);
@@ -401,13 +404,9 @@ export class ProgramBuilder {
 
   /** Writes an argument; true if it is the address of a word to load. */
   #argument(word: number, value: Value): boolean {
-    if (value instanceof Slot || value instanceof Pointer) {
-      this.#address(word, value);
-      return value instanceof Slot;
-    }
-    if (value instanceof Loaded) {
-      this.#address(word, value.pointer);
-      return true;
+    if (typeof value === 'object') {
+      this.#address(word, value.kind === 'loaded' ? value.pointer : value);
+      return value.kind !== 'pointer';
     }
     const [low, high] = halvesOf(value);
     this.#ops[word] = low;
