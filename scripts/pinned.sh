@@ -5,7 +5,7 @@
 # only has to run npm. So this file is for any sh, and installs what package-lock.json locks where
 # that was not done (or was interrupted: npm writes its hidden lock file last). Scripts of packages
 # are not run: nothing that is installed needs them (npm-ci(1), --ignore-scripts). The Node is called
-# by its own path: npm 9 makes no link to it in node_modules/.bin.
+# by its own path: npm 9 does not always link it in node_modules/.bin.
 set -eu
 cd "$(dirname "$0")/.."
 case $(uname -m) in
