@@ -4,7 +4,7 @@
  *
  * Other suites may run on the machine at the same time, so a finding must be ours: by the tag in
  * its name, by descent from this process (which is the subreaper), or because nothing else could
- * have made it (a mount outside /tmp and /var/tmp).
+ * have made it (a mount where nobody works).
  */
 
 import { readdirSync } from 'node:fs';
@@ -24,7 +24,7 @@ export interface Owned {
   readonly root: string;
 }
 
-const foreign = /^\/(tmp|var\/tmp|var\/lib\/docker|var\/lib\/containerd)\//;
+const foreign = /^\/(tmp|var\/tmp|var\/lib|work|home|mnt)\//;
 
 function mountKeys({ dir }: Pick<Owned, 'dir'>): Set<string> {
   const keys = new Set<string>();

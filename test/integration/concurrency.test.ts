@@ -65,7 +65,8 @@ describe('concurrency', () => {
     expect(kept).toEqual([]);
   });
 
-  check('of ten creates of one id one wins, the others say why', async (box) => {
+  const RACE = { notRunc: 'a second may win the race' };
+  check('of ten creates of one id one wins, the others say why', RACE, async (box) => {
     const bundle = box.bundle(['sleep', '100']);
     const id = box.id();
     const args = ['create', '--bundle', bundle.dir, id];
@@ -81,20 +82,16 @@ describe('concurrency', () => {
     expect(await box.status(id)).toBe('created');
   });
 
-  check(
-    'of ten starts of one container one wins',
-    { notRunc: 'a second may win the race' },
-    async (box) => {
-      const container = await box.create(box.bundle(['sleep', '100']));
-      const outcomes = await Promise.all(
-        Array.from({ length: 10 }, () => box.verb(['start', container.id])),
-      );
-      expect(outcomes.filter(({ status }) => status === 0)).toHaveLength(1);
-      for (const { status, stderr } of outcomes) {
-        if (status !== 0) expect(stderr).toContain('cannot start an already running container');
-      }
-    },
-  );
+  check('of ten starts of one container one wins', RACE, async (box) => {
+    const container = await box.create(box.bundle(['sleep', '100']));
+    const outcomes = await Promise.all(
+      Array.from({ length: 10 }, () => box.verb(['start', container.id])),
+    );
+    expect(outcomes.filter(({ status }) => status === 0)).toHaveLength(1);
+    for (const { status, stderr } of outcomes) {
+      if (status !== 0) expect(stderr).toContain('cannot start an already running container');
+    }
+  });
 
   check('deletes, kills and states of one container never leave half of it', async (box) => {
     for (let round = 0; round < 5; round++) {

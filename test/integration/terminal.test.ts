@@ -156,7 +156,7 @@ describe('a person at a terminal', () => {
     await using screen = start(box, terminalBundle(box, ['sh']), id);
     await screen.sees('cell> ');
     screen.type('tty; hostname\r');
-    await screen.sees(/\/dev\/pts\/0\r\ntestcell\r\n/);
+    await screen.sees(/\/dev\/pts\/0\r+\ntestcell\r+\n/);
     await screen.sees('cell> ');
     screen.type('exit 41\r');
     expect(await screen.ends()).toBe(41);
@@ -184,7 +184,7 @@ describe('a person at a terminal', () => {
       screen.resize(columns, rows);
       await eventually('the new size arrived', async () => {
         screen.type('stty size\r');
-        const [, height, width] = await screen.sees(/(\d+) (\d+)\r\n/);
+        const [, height, width] = await screen.sees(/(\d+) (\d+)\r+\n/);
         return Number(height) === rows && Number(width) === columns;
       });
     }
@@ -197,7 +197,7 @@ describe('a person at a terminal', () => {
     await using screen = start(box, terminalBundle(box, ['sh', '-c', script]), box.id());
     await screen.sees('ready');
     screen.resize(77, 22);
-    await screen.sees(/resized\r\n22 77/);
+    await screen.sees(/resized\r+\n22 77/);
   });
 
   check('run: ctrl-C ends the program, not the shell', async (box) => {
@@ -280,7 +280,7 @@ describe('a person at a terminal', () => {
       const [before] = await screen.sees(/[0-9a-f]+(:[0-9a-f]+){10,}/);
       await screen.sees('host> ');
       screen.type(`${command(box, terminalBundle(box, ['sh', '-c', script!]))}; echo back $?\r`);
-      await screen.sees(/back \d+\r\n/);
+      await screen.sees(/back \d+\r+\n/);
       await screen.sees('host> ');
       screen.type('stty -g\r');
       const [after] = await screen.sees(/[0-9a-f]+(:[0-9a-f]+){10,}/);
@@ -302,7 +302,7 @@ describe('a person at a terminal', () => {
     screen.type(`${command(box, bundle, id)}; echo code $?\r`);
     await screen.sees(/^up|\nup/);
     await box.silent(['kill', id, 'TERM']);
-    await screen.sees(/code 9\r\n/);
+    await screen.sees(/code 9\r+\n/);
     screen.type('stty -g\r');
     const [after] = await screen.sees(/[0-9a-f]+(:[0-9a-f]+){10,}/);
     expect(after).toBe(before);
@@ -331,10 +331,10 @@ describe('a person at a terminal', () => {
     await using screen = new Terminal(runtime.path, args, { columns: 99, rows: 31 });
     await screen.sees('cell> ');
     screen.type('tty; stty size\r');
-    await screen.sees(/\/dev\/pts\/0\r\n31 99\r\n/);
+    await screen.sees(/\/dev\/pts\/0\r+\n31 99\r+\n/);
     await screen.sees('cell> ');
     screen.type('cat\r');
-    await screen.sees(/cat\r\n/);
+    await screen.sees(/cat\r+\n/);
     await sleep(300);
     screen.type('\x03');
     await screen.sees('cell> ');

@@ -188,7 +188,7 @@ describe('container run', () => {
     await using screen = new Terminal(runtime.path, args, { columns: 70, rows: 20 });
     await screen.sees(/[#$] /);
     screen.type('tty; stty size\r');
-    await screen.sees(/\/dev\/pts\/0\r\n20 70\r\n/);
+    await screen.sees(/\/dev\/pts\/0\r+\n20 70\r+\n/);
     expect((await listed(box)).map((one) => one.id)).toEqual([id]);
     await using second = new Terminal(runtime.path, [
       '--root',
