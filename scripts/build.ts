@@ -8,7 +8,7 @@
  *     hot/rest.js           versions, usage errors, the way to cold.cjs
  *     cold.cjs              help and the rare verbs, with oclif
  *     late-MODULE.cjs       what a verb loads only when it is needed: its import()
- *     storage.cjs           removing what storage made, loaded when there is something
+ *     late-*.cjs            what a verb imports only when it needs it
  *     explain.cjs           the validators that name every problem, loaded after a no
  *
  * The same sources give the same bytes, the cache apart. Nothing but this package's own files and

@@ -52,7 +52,7 @@ export interface ErrorFields {
   readonly errno?: number | undefined;
   /** What the user can do about it. */
   readonly hint?: string | undefined;
-  /** Stage and index of the op that failed, for the log. */
+  /** The system call and the index of the op that failed, for the log. */
   readonly op?: string | undefined;
   /** What failed while undoing. */
   readonly undo?: readonly string[] | undefined;

@@ -11,11 +11,10 @@ import type { Values } from '../argv.ts';
 import { RuncellError } from '../error.ts';
 import type { HandOver } from '../launcher/hand-over.ts';
 import type { Context } from '../libcontainer/container/context.ts';
+import { DEFAULT_ROOT } from '../libcontainer/store/state-dir.ts';
 import { type LogOptions, openLog, type VerbLog } from '../log.ts';
 import { absolutePath } from './path.ts';
 import { envValue } from './verb.ts';
-
-export const DEFAULT_ROOT = '/run/runcell';
 
 /** The log is made first and alone, so that an error about the rest goes where it is asked for. */
 export function openVerbLog(globals: Values, cwd: string): VerbLog {

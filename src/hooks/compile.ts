@@ -20,7 +20,9 @@ import {
   CLONE_PIDFD,
   P_PIDFD,
   POLLIN,
+  SIGCHLD,
   SIGINFO_SIZE,
+  SIGKILL,
   WEXITED,
 } from '../libcontainer/linux/sched.ts';
 import { type Draft, load } from '../libcontainer/plan/draft.ts';
@@ -36,8 +38,6 @@ import {
 import { MESSAGE_SIZE } from '../libcontainer/program/op.ts';
 import { DEFAULT_TIMEOUT_SECONDS } from './points.ts';
 
-const SIGCHLD = 17;
-const SIGKILL = 9;
 /** waitid(2): offsets in siginfo_t of si_code and si_status; CLD_EXITED. */
 const SI_CODE = 8;
 const SI_STATUS = 24;

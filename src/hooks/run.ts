@@ -11,7 +11,7 @@
 
 import { closeSync, fstatSync, readSync, writeSync } from 'node:fs';
 import { RuncellError, toRuncellError } from '../error.ts';
-import { RLIMITS } from '../libcontainer/linux/sched.ts';
+import { RLIMITS, SIGKILL } from '../libcontainer/linux/sched.ts';
 import {
   checked,
   describeExit,
@@ -53,7 +53,6 @@ export interface HookRun {
 
 export const DEFAULT_TIMEOUT_MS = 300_000;
 const TAIL_BYTES = 1024;
-const SIGKILL = 9;
 
 /** Runs them one after the other; the first that fails is thrown and the rest are not run. */
 export function runHooks(run: HookRun): void {

@@ -315,6 +315,9 @@ class Attempt {
     if (runtimeHooks.some((list) => list.length > 0)) {
       talk.send(plan.mounted());
       talk.expect('MOUNTED');
+      // Hooks may ask for the state, and a hook that hangs must not make the container unkillable.
+      this.#state = { ...createdState(this.#state!, talk.pid), status: 'Creating' };
+      writeState(this.#directory!, this.#state);
       await this.#runHooks('prestart', talk.pid);
       await this.#runHooks('createRuntime', talk.pid);
     }

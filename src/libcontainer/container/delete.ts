@@ -8,17 +8,18 @@ import type { Hook } from '@opencontainers-ts/spec';
 import { RuncellError, toRuncellError } from '../../error.ts';
 import { hookState } from '../../oci/state.ts';
 import { cgroupExists, isFrozen, killCgroup, removeCgroup, setFrozen } from '../cgroups/v2.ts';
+import { SIGKILL } from '../linux/sched.ts';
 import { POLLIN, pidfdOpen, poll } from '../native/libc.ts';
 import { lockContainer } from '../store/lock.ts';
-import { checkRoot, removeStateDir, stateDirOf } from '../store/state-dir.ts';
+import { removeStateDir } from '../store/state-dir.ts';
 import { loadConfigBytes, loadState, type StateFile } from '../store/state-file.ts';
 import { callerOf } from './caller.ts';
 import type { Context } from './context.ts';
 import { signalInit } from './kill.ts';
+import { locateState } from './locate.ts';
 import { initAlive, statusOf } from './status.ts';
 import { parseConfig } from './stored-config.ts';
 
-const SIGKILL = 9;
 /** runc polls 100 times 100 ms. */
 const DEATH_MS = 10_000;
 
@@ -27,9 +28,8 @@ export async function deleteContainer(
   id: string,
   options: { readonly force: boolean },
 ): Promise<void> {
-  const directory = stateDirOf(context.root, id);
+  const directory = locateState(context, id);
   try {
-    checkRoot(context.root);
     using _lock = lockContainer(directory);
     await deleteLocked(context, directory, options.force);
   } catch (thrown) {

@@ -83,14 +83,16 @@ function definedOnly<T extends object>(fields: T): { [K in keyof T]?: NonNullabl
 const ID_MAX = 4294967294;
 
 /**
- * `UID[:GID]`, digits only: never a name looked up in the image (CVE-2016-3697), never -1, which
+ * `UID[:GID]`, the container's gid without one; digits only: never a name looked up in the image (CVE-2016-3697), never -1, which
  * setresuid(2) takes for "leave it" (CVE-2026-30892).
  */
-export function parseUser(text: string): { uid: number; gid: number } {
+export function parseUser(text: string): { uid: number; gid?: number } {
   const match = /^([0-9]+)(?::([0-9]+))?$/.exec(text);
   const uid = Number(match?.[1] ?? Number.NaN);
-  const gid = Number(match?.[2] ?? 0);
-  if (match !== null && uid <= ID_MAX && gid <= ID_MAX) return { uid, gid };
+  const gid = match?.[2] === undefined ? undefined : Number(match[2]);
+  if (match !== null && uid <= ID_MAX && (gid ?? 0) <= ID_MAX) {
+    return gid === undefined ? { uid } : { uid, gid };
+  }
   throw new RuncellError({
     code: 'config.user',
     operation: '--user',

@@ -15,7 +15,6 @@ import type { NamespaceKind } from '../linux/namespace.ts';
 import { exitCodeOf, pidfdGetfd, pidfdOpen, reap } from '../native/libc.ts';
 import { ExecPlan } from '../plan/exec.ts';
 import { planSelfCopy } from '../plan/self-copy.ts';
-import { stateDirOf } from '../store/state-dir.ts';
 import { loadConfigBytes, loadState, type StateFile } from '../store/state-file.ts';
 import { checkKeptFds, keptDescriptors } from './caller.ts';
 import type { Context } from './context.ts';
@@ -23,6 +22,7 @@ import { Conversation } from './conversation.ts';
 import { type ExecOptions, execProcess } from './exec-process.ts';
 import { explained } from './explained.ts';
 import { executorPath } from './installation.ts';
+import { locateState } from './locate.ts';
 import { homeOf } from './passwd.ts';
 import { writePidFile } from './pid-file.ts';
 import { initAlive, statusOf } from './status.ts';
@@ -33,7 +33,7 @@ export type { ExecOptions } from './exec-process.ts';
 
 /** The process's exit code, 0 when detached. May never return. */
 export async function execContainer(context: Context, options: ExecOptions): Promise<number> {
-  const directory = stateDirOf(context.root, options.id);
+  const directory = locateState(context, options.id);
   const state = loadState(directory);
   refuseUnlessJoinable(directory, state, options);
   const config = parseConfig(loadConfigBytes(directory));

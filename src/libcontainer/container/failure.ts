@@ -16,6 +16,7 @@ import {
   type Message,
 } from '../executor/protocol.ts';
 import { ERRNO } from '../linux/errno.ts';
+import { SIGKILL } from '../linux/sched.ts';
 import { SYSCALLS, type SyscallName } from '../linux/syscall.ts';
 import { describeExit, type ExitReport } from '../native/libc.ts';
 import { STARTED } from '../plan/execute.ts';
@@ -49,8 +50,6 @@ export function explainFailure(failure: ProcessFailure): RuncellError {
     }
   }
 }
-
-const SIGKILL = 9;
 
 function endedError(report: ExitReport): RuncellError {
   const reason = `container init ended before the container stood: ${describeExit(report)}`;

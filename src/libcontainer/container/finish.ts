@@ -4,13 +4,14 @@
  */
 
 import { fstatSync, readSync } from 'node:fs';
+import { isRuncellError } from '../../error.ts';
 import { FINISH_STATUS_BYTES, REPORT_FD } from '../plan/wait.ts';
-import { lockContainer } from '../store/lock.ts';
-import { stateDirOf } from '../store/state-dir.ts';
+import { type ContainerLock, lockContainer } from '../store/lock.ts';
 import { loadConfigBytes, loadState, writeState } from '../store/state-file.ts';
 import type { Context } from './context.ts';
 import { deleteLocked } from './delete.ts';
 import { execReport, startReport } from './failure.ts';
+import { locateState } from './locate.ts';
 import { parseConfig } from './stored-config.ts';
 
 /** What the waiter left for us: the exit status, and what the container reported at its start. */
@@ -28,8 +29,15 @@ export async function finishRun(
   options: { readonly keep: boolean },
 ): Promise<number> {
   const { status, report } = readFinish();
-  const directory = stateDirOf(context.root, id);
-  const lock = lockContainer(directory);
+  const directory = locateState(context, id);
+  let lock: ContainerLock;
+  try {
+    lock = lockContainer(directory);
+  } catch (thrown) {
+    // Somebody else deleted it while it ran: that is no failure of the program.
+    if (isRuncellError(thrown) && thrown.code === 'state.missing') return status;
+    throw thrown;
+  }
   try {
     const state = loadState(directory);
     const config = parseConfig(loadConfigBytes(directory));

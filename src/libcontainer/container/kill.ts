@@ -6,13 +6,12 @@
 import { closeSync } from 'node:fs';
 import { RuncellError } from '../../error.ts';
 import { killCgroup, listProcesses, setFrozen } from '../cgroups/v2.ts';
+import { SIGKILL } from '../linux/sched.ts';
 import { pidfdOpen, pidfdSendSignal } from '../native/libc.ts';
-import { stateDirOf } from '../store/state-dir.ts';
 import { loadState, type StateFile } from '../store/state-file.ts';
 import type { Context } from './context.ts';
+import { locateState } from './locate.ts';
 import { initAlive, type Status, statusOf } from './status.ts';
-
-const SIGKILL = 9;
 
 export function killContainer(
   context: Context,
@@ -20,7 +19,7 @@ export function killContainer(
   signal: number,
   options: { readonly all: boolean },
 ): void {
-  const directory = stateDirOf(context.root, id);
+  const directory = locateState(context, id);
   const state = loadState(directory);
   const status = statusOf(directory, state);
   if (options.all) {

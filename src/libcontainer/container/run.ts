@@ -26,7 +26,7 @@ export interface RunOptions extends CreateOptions {
 export async function runContainer(context: Context, options: RunOptions): Promise<number> {
   if (options.detach) {
     const created = await create(context, options, { foreground: false });
-    await startOrDelete(context, created);
+    await startOrDelete(context, created, created.state.init_process_pid);
     if (options.pidFile !== undefined) {
       writePidFile(options.pidFile, created.state.init_process_pid);
     }
@@ -39,11 +39,18 @@ export async function runContainer(context: Context, options: RunOptions): Promi
     : runOnTerminal(context, options, created, created.master);
 }
 
-/** A container that could not be started is not left behind. */
-async function startOrDelete(context: Context, created: Created): Promise<void> {
+/**
+ * `mainPid` is what sd_notify's MAINPID says: ours while we wait in the foreground. A container that
+ * could not be started is not left behind.
+ */
+async function startOrDelete(
+  context: Context,
+  created: Created,
+  mainPid = process.pid,
+): Promise<void> {
   try {
     const { startLocked } = await import('./start.ts');
-    await startLocked(context, created, process.pid);
+    await startLocked(context, created, mainPid);
   } catch (thrown) {
     created.lock.release();
     const { deleteContainer } = await import('./delete.ts');
@@ -101,7 +108,8 @@ async function runWithoutTerminal(
     options.notifySocket === undefined;
   const remove = {
     stateDir: directory,
-    files: ['state.json', 'config.json', 'exec.go', 'exec.report'],
+    // state.json last: what cannot be removed is then still a container
+    files: ['config.json', 'exec.go', 'exec.report', 'state.json'],
     cgroup: state.cgroup_path,
   };
   return becomeWaiter(context, {

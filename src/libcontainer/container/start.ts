@@ -7,20 +7,19 @@ import type { Config } from '@opencontainers-ts/spec';
 import { RuncellError } from '../../error.ts';
 import { hookState } from '../../oci/state.ts';
 import { notifyDirectoryOf } from '../console/notify-directory.ts';
+import { SIGKILL } from '../linux/sched.ts';
 import { pidfdOpen, pidfdSendSignal } from '../native/libc.ts';
 import { startThroughFifo } from '../store/exec-fifo.ts';
 import { type ContainerLock, lockContainer } from '../store/lock.ts';
-import { stateDirOf } from '../store/state-dir.ts';
 import { loadConfigBytes, loadState, type StateFile, writeState } from '../store/state-file.ts';
 import { callerOf } from './caller.ts';
 import type { Context } from './context.ts';
+import { locateState } from './locate.ts';
 import { statusOf } from './status.ts';
 import { parseConfig } from './stored-config.ts';
 
-const SIGKILL = 9;
-
 export async function startContainer(context: Context, id: string): Promise<void> {
-  const directory = stateDirOf(context.root, id);
+  const directory = locateState(context, id);
   const lock = lockContainer(directory);
   const state = loadState(directory);
   refuseUnlessCreated(directory, state);

@@ -7,9 +7,9 @@ import { statSync } from 'node:fs';
 import { isFrozen } from '../cgroups/v2.ts';
 import { initWaits } from '../store/exec-fifo.ts';
 import { isSameProcess } from '../store/process.ts';
-import { stateDirOf } from '../store/state-dir.ts';
 import { loadState, type StateFile } from '../store/state-file.ts';
 import type { Context } from './context.ts';
+import { locateState } from './locate.ts';
 
 export type Status = 'creating' | 'created' | 'running' | 'paused' | 'stopped';
 
@@ -45,7 +45,7 @@ export function initAlive(state: StateFile): boolean {
 }
 
 export function viewContainer(context: Context, id: string): ContainerView {
-  const directory = stateDirOf(context.root, id);
+  const directory = locateState(context, id);
   return viewOf(directory, loadState(directory), '');
 }
 

@@ -113,6 +113,10 @@ export const RLIMITS = {
   RLIMIT_RTTIME: 15,
 } as const;
 
+/** asm-generic/signal.h; all names are in signal.ts. */
+export const SIGKILL = 9;
+export const SIGCHLD = 17;
+
 export const SIG_BLOCK = 0;
 export const SIG_SETMASK = 2;
 /** struct sigaction as rt_sigaction(2) takes it: {handler, flags, restorer, mask} of 8 bytes each. */

@@ -10,7 +10,7 @@
 import type { IDMapping } from '@opencontainers-ts/spec';
 import { AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, O_CLOEXEC, O_RDONLY } from '../linux/fcntl.ts';
 import { MOUNT_ATTR_IDMAP, MOUNT_ATTR_SIZE } from '../linux/mount.ts';
-import { CLONE_ARGS, CLONE_ARGS_SIZE, CLONE_NEWUSER } from '../linux/sched.ts';
+import { CLONE_ARGS, CLONE_ARGS_SIZE, CLONE_NEWUSER, SIGCHLD, SIGKILL } from '../linux/sched.ts';
 import { type Draft, sendMessage } from './draft.ts';
 import type { PlannedMount } from './mounts.ts';
 
@@ -23,8 +23,6 @@ export interface IdMaps {
 const HOLDER_FDS_ABOVE = 40;
 
 const CLONE_FILES = 0x400;
-const SIGCHLD = 17;
-const SIGKILL = 9;
 const PR_SET_PDEATHSIG = 1;
 
 /** The distinct mappings of a container's mounts, in order of first use. */

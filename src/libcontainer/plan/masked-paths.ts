@@ -86,10 +86,8 @@ export function planMaskedPaths(draft: Draft, fds: InitFds, nullFd: Slot | undef
   const empty = makeEmptyDirectory(b, fds);
   const attached = b.slot('mask attached');
   b.sum(attached, 0);
-  const paths = new Set(draft.config.linux?.maskedPaths ?? []);
-  let index = 0;
-  for (const path of paths) {
-    b.section(`linux.maskedPaths[${index++}]`, `mask ${path}`, path);
+  for (const [index, path] of distinct(draft.config.linux?.maskedPaths)) {
+    b.section(`linux.maskedPaths[${index}]`, `mask ${path}`, path);
     maskPath(b, fds, path, { nullFd, empty, attached });
   }
   b.call('close', [empty]);
@@ -151,12 +149,18 @@ function maskPath(
   b.place(done);
 }
 
+/** Each path once, with the place of its first mention. */
+function distinct(paths: readonly string[] = []): [index: number, path: string][] {
+  return paths
+    .map((path, index): [number, string] => [index, path])
+    .filter(([index, path]) => paths.indexOf(path) === index);
+}
+
 export function planReadonlyPaths(draft: Draft, fds: InitFds): void {
   if (!draft.hasMountNamespace) return;
   const b = draft.builder;
-  let index = 0;
-  for (const path of new Set(draft.config.linux?.readonlyPaths ?? [])) {
-    b.section(`linux.readonlyPaths[${index++}]`, `make ${path} read-only`, path);
+  for (const [index, path] of distinct(draft.config.linux?.readonlyPaths)) {
+    b.section(`linux.readonlyPaths[${index}]`, `make ${path} read-only`, path);
     const done = b.label();
     openInRoot(b, fds.root, path, fds.destination, {
       tolerate: ['ENOENT', 'ENOTDIR'],

@@ -28,6 +28,7 @@ import {
   POLLIN,
   SIG_SETMASK,
   SIGACTION_SIZE,
+  SIGCHLD,
   SIGINFO_SIZE,
   SIGSET_SIZE,
   WEXITED,
@@ -37,7 +38,6 @@ import {
 import { type Label, type Program, ProgramBuilder, type Slot } from '../program/builder.ts';
 import { load } from './draft.ts';
 
-const SIGCHLD = 17;
 const SIGURG = 23;
 const SIGWINCH = 28;
 /** Node ignores these two, and execve keeps what is ignored. */

@@ -1,3 +1,5 @@
+/** Console sockets: the checks, addresses, long paths. */
+
 import { spawn } from 'node:child_process';
 import {
   closeSync,

@@ -1,3 +1,5 @@
+/** The foreground terminal, driven through node-pty. */
+
 import { type ChildProcess, spawnSync } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { createRequire } from 'node:module';

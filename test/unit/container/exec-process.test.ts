@@ -53,7 +53,7 @@ describe('by flags', () => {
 
   test('the user keeps umask and groups; further groups are added', () => {
     const user = { umask: 0o27, additionalGids: [7, 8] };
-    expect(exec({ user: '9', additionalGids: [8] }).user).toEqual({ uid: 9, gid: 0, ...user });
+    expect(exec({ user: '9', additionalGids: [8] }).user).toEqual({ uid: 9, gid: 6, ...user });
     expect(exec({ user: '9:10', additionalGids: [8] }).user).toEqual({ uid: 9, gid: 10, ...user });
   });
 
@@ -93,7 +93,8 @@ test('a document is the process, but for what it leaves out of the container’s
 
 describe('UID[:GID]', () => {
   test.each([
-    ['0', 0, 0],
+    ['0', 0, undefined],
+    ['1001', 1001, undefined],
     ['1:', undefined, undefined],
     [':1', undefined, undefined],
     ['1:2', 1, 2],
@@ -113,6 +114,7 @@ describe('UID[:GID]', () => {
     ['', undefined, undefined],
     ['1:2:3', undefined, undefined],
   ])('%j', (given, uid, gid) => {
+    // without a group the container's stays, as in runc
     if (uid !== undefined) expect(parseUser(given)).toEqual({ uid, gid });
     else expect(() => parseUser(given)).toThrow(/not UID\[:GID\]/);
   });

@@ -1,3 +1,5 @@
+/** Sessions with the emitted executor: messages, ends, partial reads. */
+
 import { spawnSync } from 'node:child_process';
 import { closeSync, mkdtempSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,3 +1,5 @@
+/** Hooks of the runtime namespaces: what they get, how they fail, deadlines. */
+
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,3 +1,5 @@
+/** posix_spawn: descriptors, signals, attributes. */
+
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { RuncellError } from '../../../src/error.ts';

@@ -1,3 +1,5 @@
+/** Locks: contention, holders that are killed, directories that go. */
+
 import { mkdirSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,3 +1,5 @@
+/** Process identity: /proc/PID/stat in every shape. */
+
 import { spawn } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import {

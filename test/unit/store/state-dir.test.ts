@@ -1,3 +1,5 @@
+/** The state root: layout, links, owners, ids. */
+
 import { spawnSync } from 'node:child_process';
 import {
   chmodSync,

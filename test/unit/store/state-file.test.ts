@@ -1,3 +1,5 @@
+/** state.json: atomic writes, damage, foreign files. */
+
 import {
   chmodSync,
   chownSync,
