@@ -33,7 +33,11 @@ export async function manifestText(): Promise<string> {
     const row = tidy(await cacheCommand(command));
     const flags = row['flags'] as Row;
     globals = Object.fromEntries(globalNames.map((name) => [name, flags[name]]));
-    const own = Object.entries(flags).filter(([name]) => !globalNames.includes(name));
+    // A verb may have a flag of a global's name, as spec its --rootless.
+    const ownNames = Object.keys((command as { flags?: object }).flags ?? {});
+    const own = Object.entries(flags).filter(
+      ([name]) => !globalNames.includes(name) || ownNames.includes(name),
+    );
     commands[id] = { id, ...row, flags: Object.fromEntries(own) };
   }
   const { version } = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8')) as {

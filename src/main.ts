@@ -58,12 +58,12 @@ async function main(ownId: string, own: Verb | undefined): Promise<number | unde
   return (await own(context, line, STDOUT)) ?? 0;
 }
 
-/** getcwd(2) fails in a directory that was removed; only relative paths need it. */
+/** getcwd(2) fails in a directory that was removed: ''. Only relative paths need it. */
 function callerDirectory(): string {
   try {
     return process.cwd();
   } catch {
-    return '/';
+    return '';
   }
 }
 

@@ -6,7 +6,7 @@
  */
 
 import type { CommandLine } from '../argv.ts';
-import { RuncellError } from '../error.ts';
+import { printable, RuncellError } from '../error.ts';
 import type { Context } from '../libcontainer/container/context.ts';
 import { listContainers } from '../libcontainer/container/list.ts';
 import type { ContainerView } from '../libcontainer/container/status.ts';
@@ -43,7 +43,7 @@ export function listTable(containers: readonly ContainerView[]): string {
       view.id,
       String(view.pid),
       view.status,
-      view.bundle,
+      printable(view.bundle),
       view.createdAt,
       view.owner,
     ]),

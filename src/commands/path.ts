@@ -3,7 +3,18 @@
  * by words alone, nothing is looked up.
  */
 
+import { RuncellError } from '../error.ts';
+
+/** `cwd` is empty where the caller's directory was removed: then only absolute paths mean anything. */
 export function absolutePath(path: string, cwd: string): string {
+  if (cwd === '' && !path.startsWith('/')) {
+    throw new RuncellError({
+      code: 'usage',
+      operation: 'getwd',
+      reason: 'no such file or directory',
+      hint: `the working directory was removed, and ${JSON.stringify(path)} is relative to it`,
+    });
+  }
   const full = path.startsWith('/') ? path : `${cwd}/${path}`;
   const parts: string[] = [];
   for (const part of full.split('/')) {

@@ -4,6 +4,7 @@
  */
 
 import type { Config } from '@opencontainers-ts/spec';
+import { planHook } from '../../src/hooks/compile.ts';
 import type { HostFacts } from '../../src/libcontainer/host/facts.ts';
 import { CreatePlan } from '../../src/libcontainer/plan/create.ts';
 import type { PlanOptions } from '../../src/libcontainer/plan/draft.ts';
@@ -33,6 +34,7 @@ export function facts(changes: Partial<HostFacts> = {}): HostFacts {
     cgroupDir: '/sys/fs/cgroup/runcell/c1',
     permittedCapabilities: (1n << 41n) - 1n,
     lastCapability: 40,
+    sourceIsProc: [],
     sourceIsDirectory: [],
     destinations: [],
     copyUp: new Map(),
@@ -84,6 +86,7 @@ export function createPrograms(scene: Scene): NamedProgram[] {
     facts: facts(scene.facts),
     options: options(scene.options),
   });
+  plan.planHook = planHook;
   const programs: NamedProgram[] = [];
   let root: NamedProgram['root'] = 'host';
   const add = (name: string, program: Program): void => {

@@ -7,6 +7,7 @@
 
 import type { CommandLine } from '../../argv.ts';
 import { usageError } from '../../argv.ts';
+import { printable } from '../../error.ts';
 import type { Context } from '../../libcontainer/container/context.ts';
 import { listContainers } from '../../libcontainer/container/list.ts';
 import type { ContainerView } from '../../libcontainer/container/status.ts';
@@ -40,7 +41,7 @@ export function containerTable(containers: readonly ContainerView[]): string {
     String(view.pid),
     capitalised(view.status),
     localTime(view.createdAt),
-    view.rootfs,
+    printable(view.rootfs),
   ]);
   return [['CONTAINER ID', 'PID', 'STATUS', 'CREATED', 'ROOTFS'], ...rows].map(tableLine).join('');
 }

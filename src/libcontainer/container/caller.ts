@@ -19,8 +19,8 @@ export function checkKeptFds(
   throw new RuncellError({
     code: 'usage',
     operation: 'unable to stat preserved-fd',
-    target: String(firstMissingFd - 2),
-    reason: `descriptor ${firstMissingFd} is not open`,
+    target: String(firstMissingFd),
+    reason: 'the descriptor is not open',
     hint: `--preserve-fds ${options.preserveFds} keeps descriptors from 3 up`,
   });
 }

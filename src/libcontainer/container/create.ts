@@ -38,7 +38,7 @@ import type { Program } from '../program/builder.ts';
 import { makeExecFifos } from '../store/exec-fifo.ts';
 import { type ContainerLock, lockContainer } from '../store/lock.ts';
 import { checkId, claimId, prepareRoot, removeStateDir } from '../store/state-dir.ts';
-import { type StateFile, writeConfig, writeState } from '../store/state-file.ts';
+import { loadState, type StateFile, writeConfig, writeState } from '../store/state-file.ts';
 import { callerOf, checkKeptFds, keptDescriptors } from './caller.ts';
 import type { Context } from './context.ts';
 import { Conversation } from './conversation.ts';
@@ -310,6 +310,9 @@ class Attempt {
   async #runSteps(plan: CreatePlan, knownHome: string | undefined): Promise<number | undefined> {
     const talk = this.#talk!;
     const { hooks = {}, process } = this.#bundle!.config;
+    if (hooks.createContainer?.length || hooks.startContainer?.length) {
+      plan.planHook = (await import('../../hooks/compile.ts')).planHook;
+    }
     plan.setup();
     const runtimeHooks = [hooks.prestart ?? [], hooks.createRuntime ?? []] as const;
     if (runtimeHooks.some((list) => list.length > 0)) {
@@ -381,14 +384,34 @@ class Attempt {
   }
 
   async #runHooks(point: 'prestart' | 'createRuntime', pid: number): Promise<void> {
+    const hooks = this.#bundle!.config.hooks?.[point] ?? [];
+    if (hooks.length === 0) return;
     const { runHooks } = await import('../../hooks/run.ts');
+    // A delete need not wait for a hook, however long it takes.
+    this.#lock!.release();
     runHooks({
       point,
-      hooks: this.#bundle!.config.hooks?.[point] ?? [],
+      hooks,
       state: this.#hookState('creating', pid),
       directory: this.#bundle!.bundleDir,
       ...callerOf(this.#context),
     });
+    this.#lockAgain();
+  }
+
+  /** What a delete took away meanwhile is not ours to undo: the id may be another container's. */
+  #lockAgain(): void {
+    const pid = this.#state!.init_process_pid;
+    try {
+      this.#lock = lockContainer(this.#directory!);
+      if (loadState(this.#directory!).init_process_pid === pid) return;
+    } catch (thrown) {
+      if (toRuncellError(thrown).code !== 'state.missing') throw thrown;
+    }
+    this.#directory = undefined;
+    this.#state = undefined;
+    const reason = 'the container was deleted while its hooks ran';
+    throw new RuncellError({ code: 'state.conflict', reason });
   }
 
   /** Everything that was made, in reverse; the error comes back with what could not be undone. */
@@ -435,7 +458,7 @@ class Attempt {
       point: 'poststop',
       hooks,
       state: this.#hookState('stopped', undefined),
-      directory: this.#context.cwd,
+      directory: this.#context.cwd || '/',
       ...callerOf(this.#context),
     });
   }

@@ -7,7 +7,15 @@ import { closeSync } from 'node:fs';
 import type { Hook } from '@opencontainers-ts/spec';
 import { RuncellError, toRuncellError } from '../../error.ts';
 import { hookState } from '../../oci/state.ts';
-import { cgroupExists, isFrozen, killCgroup, removeCgroup, setFrozen } from '../cgroups/v2.ts';
+import {
+  cgroupDirectory,
+  cgroupExists,
+  isFrozen,
+  killCgroup,
+  removeCgroup,
+  setFrozen,
+} from '../cgroups/v2.ts';
+import { findCgroupRoot, ownCgroup } from '../host/cgroup-mode.ts';
 import { SIGKILL } from '../linux/sched.ts';
 import { POLLIN, pidfdOpen, poll } from '../native/libc.ts';
 import { lockContainer } from '../store/lock.ts';
@@ -68,13 +76,27 @@ function loadOrDiscard(directory: string, force: boolean): StateFile | undefined
     return loadState(directory);
   } catch (thrown) {
     const error = toRuncellError(thrown);
-    if (error.code === 'state.missing' || (force && error.code === 'state.corrupt')) {
-      removeStateDir(directory);
-      if (!force) throw error;
-      return undefined;
-    }
-    throw error;
+    if (error.code !== 'state.missing' && !(force && error.code === 'state.corrupt')) throw error;
+    // The state is written before there is a group or a process: without one there is neither.
+    if (error.code === 'state.corrupt') endUnrecorded(directory);
+    removeStateDir(directory);
+    if (!force) throw error;
+    return undefined;
   }
+}
+
+/**
+ * The processes and the group of a container whose state cannot be read: where the group is follows
+ * from the configuration that was kept. Without that too the directory stays, with the reason.
+ */
+function endUnrecorded(directory: string): void {
+  const id = directory.slice(directory.lastIndexOf('/') + 1);
+  const config = parseConfig(loadConfigBytes(directory));
+  const group = cgroupDirectory(findCgroupRoot(), ownCgroup(), config.linux?.cgroupsPath, id);
+  if (!cgroupExists(group)) return;
+  killCgroup(group);
+  if (isFrozen(group)) setFrozen(group, false);
+  removeCgroup(group);
 }
 
 function endProcesses(state: StateFile): void {
@@ -123,7 +145,7 @@ async function poststop(context: Context, state: StateFile, hooks: readonly Hook
     point: 'poststop',
     hooks,
     state: hookState({ id, status: 'stopped', bundle, annotations }),
-    directory: context.cwd,
+    directory: context.cwd || '/',
     ...callerOf(context),
   });
   for (const problem of problems) context.log.warn(problem.message);

@@ -15,7 +15,7 @@ import {
   type FatalRecord,
   type Message,
 } from '../executor/protocol.ts';
-import { ERRNO } from '../linux/errno.ts';
+import { ERRNO, errnoText } from '../linux/errno.ts';
 import { SIGKILL } from '../linux/sched.ts';
 import { SYSCALLS, type SyscallName } from '../linux/syscall.ts';
 import { describeExit, type ExitReport } from '../native/libc.ts';
@@ -82,7 +82,7 @@ export function fatalError(program: Program, record: FatalRecord, reason?: strin
   const errno = masked && record.ignored !== ERRNO.EEXIST ? record.ignored : record.errno;
   const specPath = section?.specPath ?? '';
   const note = operation === 'check' ? program.notes.get(record.op) : undefined;
-  const text = reason ?? note;
+  const text = reason ?? note ?? knownReason(section, operation, errno);
   return new RuncellError({
     code: 'kernel.operation',
     ...(specPath === '' ? {} : { specPath }),
@@ -92,6 +92,26 @@ export function fatalError(program: Program, record: FatalRecord, reason?: strin
     hint: hintFor({ specPath, operation: operation ?? '', errno, reason: section?.reason ?? '' }),
     op: `${operation} #${record.op}`,
   });
+}
+
+/** Where the kernel's word for it misleads; engines look for these (runtime-cli.md §3.3). */
+function knownReason(
+  section: Section | undefined,
+  operation: string | undefined,
+  errno: number,
+): string | undefined {
+  const reason = section?.reason ?? '';
+  if (operation === 'move_mount' && errno === ERRNO.EINVAL && /^mount /.test(reason)) {
+    return 'the destination is a directory and the source is not';
+  }
+  const filesystem = /^mount (proc|sysfs) /.exec(reason)?.[1];
+  const link = errno === ERRNO.ELOOP || errno === ERRNO.ENOTDIR;
+  if (filesystem !== undefined && operation === 'openat2' && link) {
+    return `filesystem "${filesystem}" must be mounted on ordinary directory`;
+  }
+  const namespace = section?.specPath.startsWith('linux.namespaces') === true;
+  if (namespace && operation === 'ioctl' && errno === ERRNO.ENOTTY) return 'not a namespace';
+  return undefined;
 }
 
 /** `change to /data: `: what the section does, and to what where its words do not say it. */
@@ -125,7 +145,7 @@ export function lookupError(name: string, errno: number): RuncellError {
     case ERRNO.ENOENT:
       return executableError(`exec: ${quoted}: stat ${name}: no such file or directory`);
     default:
-      return executableError(`exec: ${quoted}: stat ${name}`).with({ errno });
+      return executableError(`exec: ${quoted}: stat ${name}: ${errnoText(errno)}`).with({ errno });
   }
 }
 

@@ -15,7 +15,7 @@ import { loadConfigBytes, loadState, type StateFile, writeState } from '../store
 import { callerOf } from './caller.ts';
 import type { Context } from './context.ts';
 import { locateState } from './locate.ts';
-import { statusOf } from './status.ts';
+import { type Status, statusOf } from './status.ts';
 import { parseConfig } from './stored-config.ts';
 
 export async function startContainer(context: Context, id: string): Promise<void> {
@@ -28,14 +28,17 @@ export async function startContainer(context: Context, id: string): Promise<void
 }
 
 function refuseUnlessCreated(directory: string, state: StateFile): void {
-  const reasons = {
+  const reasons: Readonly<Record<Status, string>> = {
+    created: 'cannot start an already running container',
     creating: 'cannot start a container that is still being created',
     running: 'cannot start an already running container',
     paused: 'cannot start a container in the paused state',
     stopped: 'cannot start a container that has stopped',
-  } as const;
+  };
   const status = statusOf(directory, state);
-  if (status === 'created') return;
+  // Waiting still, but another start has it in hand.
+  const taken = status === 'created' && state.status === 'Running';
+  if (status === 'created' && !taken) return;
   throw new RuncellError({ code: 'state.conflict', reason: reasons[status] });
 }
 
@@ -47,8 +50,8 @@ export interface Startable {
 }
 
 /**
- * With the lock held and init known to wait. The lock goes before READY=1 is waited for, which may
- * take as long as the program likes.
+ * With the lock held and init known to wait. The lock goes before hooks run and READY=1 is waited
+ * for, which may take as long as they like.
  */
 export async function startLocked(
   context: Context,
@@ -62,10 +65,11 @@ export async function startLocked(
   const notify = wantsNotify ? await import('../console/notify.ts') : undefined;
   const socket = notify?.bindNotifySocket(directory);
   try {
-    await letGo(directory, pidfd, config);
+    // From here on another start is refused, and a delete need not wait for our hooks.
     writeState(directory, { ...state, status: 'Running' });
-    await poststart(context, state, config, pidfd!);
     lock.release();
+    await letGo(directory, pidfd, config);
+    await poststart(context, state, config, pidfd!);
     const pid = mainPid ?? state.init_process_pid;
     notify?.relayReady(socket!, { hostSocket: hostSocket!, mainPid: pid, initPidfd: pidfd! });
   } finally {

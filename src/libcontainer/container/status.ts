@@ -31,7 +31,7 @@ export function statusOf(directory: string, state: StateFile): Status {
   if (!initAlive(state)) return 'stopped';
   if (state.status === 'Creating') return 'creating';
   if (state.cgroup_path !== '' && isFrozen(state.cgroup_path)) return 'paused';
-  return state.status === 'Created' && initWaits(directory) ? 'created' : 'running';
+  return initWaits(directory) ? 'created' : 'running';
 }
 
 /** Whether the recorded init still lives: number, start time and boot must agree. */

@@ -28,6 +28,8 @@ export interface HostFacts {
   readonly lastCapability: number;
   /** For each entry of `mounts`, whether the source of a bind is a directory. */
   readonly sourceIsDirectory: readonly boolean[];
+  /** For each entry of `mounts`, whether it binds the root of a procfs. */
+  readonly sourceIsProc: readonly boolean[];
   /** For each entry of `mounts`, where its destination is inside the rootfs with links resolved. */
   readonly destinations: readonly string[];
   /** For each `tmpcopyup` mount, by its index, what its destination holds, parents first. */

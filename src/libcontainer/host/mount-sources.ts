@@ -4,9 +4,10 @@
  * fail closed, because the kernel resolves everything again below the root's descriptor.
  */
 
-import { lstatSync, readdirSync, readlinkSync, statSync } from 'node:fs';
+import { lstatSync, readdirSync, readlinkSync, statfsSync, statSync } from 'node:fs';
 import type { Config, Mount } from '@opencontainers-ts/spec';
 import { RuncellError, toRuncellError } from '../../error.ts';
+import { PROC_SUPER_MAGIC } from '../linux/stat.ts';
 import { parseMountOptions } from '../plan/mount-options.ts';
 import type { CopyEntry } from './facts.ts';
 
@@ -14,6 +15,8 @@ export interface MountFacts {
   /** The mounts with bind sources made absolute. */
   readonly mounts: Mount[];
   readonly sourceIsDirectory: boolean[];
+  /** Whether a bind on /proc has the root of a procfs for its source. */
+  readonly sourceIsProc: boolean[];
   readonly destinations: string[];
   readonly copyUp: Map<number, CopyEntry[]>;
 }
@@ -26,6 +29,7 @@ export function probeMounts(config: Config, bundle: string, rootfs: string): Mou
   const facts: MountFacts = {
     mounts: [],
     sourceIsDirectory: [],
+    sourceIsProc: [],
     destinations: [],
     copyUp: new Map(),
   };
@@ -39,10 +43,13 @@ export function probeMounts(config: Config, bundle: string, rootfs: string): Mou
       bind && !options.remount ? isDirectory(absolute.source!, index) : true,
     );
     const destination = normalized(mount.destination);
-    const below = covered.some((path) => destination.startsWith(`${path}/`));
+    // proc and sysfs take no link (CVE-2019-19921): the program opens what is configured.
+    const plain = mount.type === 'proc' || mount.type === 'sysfs';
+    const below = plain || covered.some((path) => destination.startsWith(`${path}/`));
     // What an earlier mount covers is not what the rootfs shows: only the kernel can resolve it.
     facts.destinations.push(below ? destination : resolveInRootfs(rootfs, destination));
     covered.push(destination);
+    facts.sourceIsProc.push(destination === '/proc' && bind && isProcRoot(absolute.source!));
     if (options.tmpcopyup && mount.type === 'tmpfs' && !below) {
       facts.copyUp.set(index, listTree(`${rootfs}${facts.destinations[index]}`, index));
     }
@@ -69,6 +76,11 @@ function isDirectory(source: string, index: number): boolean {
       target: source,
     });
   }
+}
+
+/** Inode 1 of a procfs is its root (fs/proc/root.c). */
+function isProcRoot(source: string): boolean {
+  return statfsSync(source).type === PROC_SUPER_MAGIC && statSync(source).ino === 1;
 }
 
 function normalized(path: string): string {

@@ -20,10 +20,8 @@ import {
   S_IFCHR,
   S_IFMT,
   S_IFREG,
-  STATFS_SIZE_BYTES,
   STATX,
   STATX_BASIC_STATS,
-  STATX_SIZE_BYTES,
 } from '../linux/stat.ts';
 import type { ProgramBuilder, Slot } from '../program/builder.ts';
 import { planSendDescriptor } from './descriptor-passing.ts';
@@ -77,10 +75,10 @@ export function planTerminal(
 }
 
 function verifyMultiplexer(b: ProgramBuilder, master: Slot): void {
-  const statfs = b.space(STATFS_SIZE_BYTES);
+  const statfs = b.scratch();
   b.call('fstatfs', [master, statfs]);
   b.check(statfs, 0xffffffff, DEVPTS_SUPER_MAGIC, 'ENODEV', { note: 'is it on a devpts' });
-  const statx = b.space(STATX_SIZE_BYTES);
+  const statx = b.scratch();
   b.call('statx', [master, b.string(''), AT_EMPTY_PATH, STATX_BASIC_STATS, statx]);
   b.check(statx.plus(STATX.mode), S_IFMT, S_IFCHR, 'ENODEV');
   b.check(statx.plus(STATX.ino), 0xffffffff, PTMX_INODE, 'ENODEV', {

@@ -8,7 +8,7 @@
  */
 
 import type { Hook } from '@opencontainers-ts/spec';
-import { planHook } from '../../hooks/compile.ts';
+import type { planHook as PlanHook } from '../../hooks/compile.ts';
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
@@ -84,6 +84,8 @@ import { planFailureReport } from './trap.ts';
 export const INIT_NAME = 'runcell-init';
 
 export class CreatePlan {
+  /** How container hooks become ops: set where there are any, few containers load it. */
+  planHook: typeof PlanHook | undefined;
   readonly draft: Draft;
   readonly mounts: PlannedMount[];
   readonly idMaps: readonly IdMaps[];
@@ -126,6 +128,7 @@ export class CreatePlan {
     planSockets(draft, this.#stage);
     this.#joined = planOpenNamespaces(draft);
     planClone(draft, this.#stage, this.#joined);
+    closeStageFds(draft, this.#stage, { clonesAgain: entersPidNamespaceLast(draft) });
     return draft.cut();
   }
 
@@ -151,7 +154,6 @@ export class CreatePlan {
     this.#init = initFds(b, this.#stage);
     draft.prologue = () => planFailureReport(draft, this.#init);
     draft.prologue();
-    closeStageFds(draft, this.#stage, { clonesAgain: entersPidNamespaceLast(draft) });
     planWaitSignals(b);
     this.#becomeSession();
     planLateNamespaces(draft, this.#joined);
@@ -178,7 +180,7 @@ export class CreatePlan {
 
   /** A createContainer hook: container namespaces, host paths, the rootfs as directory. */
   createContainerHook(hook: Hook, index: number, state: Uint8Array): void {
-    planHook(this.draft, {
+    this.planHook!(this.draft, {
       hook,
       specPath: `hooks.createContainer[${index}]`,
       index,
@@ -324,7 +326,7 @@ export class CreatePlan {
     b.call('read', [fds.go, b.space(8), 1], { retry: true });
     startHooks.hooks.forEach((hook, index) => {
       const specPath = `hooks.startContainer[${index}]`;
-      planHook(draft, { hook, specPath, index, state: startHooks.state, defaultEnv: env });
+      this.planHook!(draft, { hook, specPath, index, state: startHooks.state, defaultEnv: env });
     });
     planExec(draft, { path, args: process.args!, env, report, keepBelow });
     return draft.finish();

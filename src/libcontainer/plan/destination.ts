@@ -38,7 +38,10 @@ export function openDestination(
   }
   const create = b.label();
   const done = b.label();
-  openInRoot(b, root, relative, into, { resolve, tolerate: ['ENOENT'], onError: create });
+  // A directory is asked for as one: move_mount(2) would only say EINVAL.
+  const kind = options.kind === 'directory' ? O_DIRECTORY(b.arch) : 0;
+  const flags = O_PATH | O_CLOEXEC | kind;
+  openInRoot(b, root, relative, into, { flags, resolve, tolerate: ['ENOENT'], onError: create });
   b.jump(done);
   b.place(create);
   const parts = relative.split('/');
@@ -51,7 +54,7 @@ export function openDestination(
     b.call('mknodat', [parent, b.string(name), mode, 0], { tolerate: ['EEXIST'] });
   }
   if (parent !== root) b.call('close', [parent]);
-  openInRoot(b, root, relative, into, { resolve });
+  openInRoot(b, root, relative, into, { flags, resolve });
   b.place(done);
 }
 

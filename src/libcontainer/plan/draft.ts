@@ -19,7 +19,7 @@ import {
 } from '../linux/fcntl.ts';
 import { MOUNT_ATTR_SIZE } from '../linux/mount.ts';
 import type { NamespaceKind } from '../linux/namespace.ts';
-import { STATX, STATX_SIZE_BYTES } from '../linux/stat.ts';
+import { STATX } from '../linux/stat.ts';
 import {
   CTL,
   type Loaded,
@@ -197,6 +197,6 @@ export function load(pointer: Pointer): Loaded {
 
 /** A struct statx buffer and the words in it that programs look at. */
 export function statxBuffer(b: ProgramBuilder): { buffer: Pointer; mode: Pointer; rdev: Pointer } {
-  const buffer = b.space(STATX_SIZE_BYTES);
+  const buffer = b.scratch();
   return { buffer, mode: buffer.plus(STATX.mode), rdev: buffer.plus(STATX.rdevMajor) };
 }

@@ -80,6 +80,7 @@ export class ExecPlan {
     }
     this.#join();
     this.#clone(cgroup);
+    closeStageFds(draft, this.#fds);
     return draft.cut();
   }
 
@@ -121,7 +122,6 @@ export class ExecPlan {
     const { namespaces, initPidfd, process } = this.#input;
     draft.prologue = () => planFailureReport(draft, this.#fds);
     draft.prologue();
-    closeStageFds(draft, this.#fds);
     b.section('', 'become a session', 'setsid');
     b.call('setsid', []);
     b.call('prctl', [PR_SET_NAME, b.string('runcell-exec'), 0, 0, 0]);

@@ -45,7 +45,7 @@ export function planExec(draft: Draft, request: ExecRequest): void {
   b.call('write', [report, b.string(STARTED), 1]);
   b.call('execve', [request.path, argv, envp]);
   b.place(failed);
-  const head = b.space(HEAD_BYTES);
+  const head = b.scratch();
   const file = b.slot('executable');
   const got = b.slot('head length');
   const unread = b.label();

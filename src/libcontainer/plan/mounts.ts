@@ -91,8 +91,39 @@ function plannedMount(draft: Draft, mount: Mount, index: number): PlannedMount {
       hint: 'set root.path instead',
     });
   }
+  refuseInsideProc(draft, { index, type, destination });
   const specPath = `mounts[${index}]`;
   return { index, specPath, destination, source, type, options, tree: undefined };
+}
+
+/** What lxcfs puts into a procfs; nothing else may be mounted there (runc's checkProcMount). */
+const INSIDE_PROC = new Set(
+  ['cpuinfo', 'diskstats', 'loadavg', 'meminfo', 'slabinfo', 'stat', 'swaps', 'uptime']
+    .concat('sys/crypto/fips_enabled', 'sys/kernel/ns_last_pid', 'net/dev')
+    .map((name) => `proc/${name}`),
+);
+
+/**
+ * Labels, sysctls and masks are written through /proc: a mount in its place or inside it would take
+ * them (CVE-2019-16884).
+ */
+function refuseInsideProc(
+  draft: Draft,
+  mount: { readonly index: number; readonly type: string; readonly destination: string },
+): void {
+  const path = relativePath(mount.destination);
+  const isProc = mount.type === 'proc' || draft.facts.sourceIsProc[mount.index] === true;
+  const outside = path !== 'proc' && !path.startsWith('proc/');
+  if (outside || (path === 'proc' ? isProc : INSIDE_PROC.has(path))) return;
+  throw new RuncellError({
+    code: 'config.value',
+    specPath: `mounts[${mount.index}].destination`,
+    target: mount.destination,
+    reason:
+      path === 'proc'
+        ? 'cannot be mounted because it is not of type proc'
+        : 'cannot be mounted because it is inside /proc',
+  });
 }
 
 /** A bind mount has no filesystem of its own that could take data (runc refuses it too). */

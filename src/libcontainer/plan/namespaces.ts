@@ -17,7 +17,7 @@
  */
 
 import { RuncellError } from '../../error.ts';
-import { AT_FDCWD, O_CLOEXEC, O_RDONLY, O_WRONLY } from '../linux/fcntl.ts';
+import { AT_FDCWD, O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_WRONLY } from '../linux/fcntl.ts';
 import { NAMESPACES, type NamespaceKind } from '../linux/namespace.ts';
 import {
   CLONE_ARGS,
@@ -48,7 +48,9 @@ export function planOpenNamespaces(draft: Draft): JoinedNamespaces {
     if (path === undefined || path === '' || draft.facts.sameNamespaces.has(type)) return;
     b.section(`linux.namespaces[${i}].path`, `open the ${type} namespace`, path);
     const handle = b.slot(`${type} namespace`);
-    b.call('openat', [AT_FDCWD, b.string(path), O_RDONLY | O_CLOEXEC], { into: handle });
+    // O_NONBLOCK: a FIFO at the path must not hold us up.
+    const flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC;
+    b.call('openat', [AT_FDCWD, b.string(path), flags], { into: handle });
     const kind = b.slot(`type of ${type}`);
     b.call('ioctl', [handle, NS_GET_NSTYPE, 0], { into: kind });
     b.check(kind, 0xffffffff, NAMESPACES[type].flag, 'EINVAL', {

@@ -12,7 +12,7 @@ const PIECES_MAX = 512;
 export function planReadPasswd(draft: Draft, root: Slot, scratch: Slot): void {
   const b = draft.builder;
   b.section('process.env', 'read HOME from the passwd of the container', '/etc/passwd');
-  const buffer = b.space(PIECE_BYTES);
+  const buffer = b.scratch();
   const got = b.slot('passwd length');
   const left = b.slot('passwd pieces left');
   const [next, close, none] = [b.label(), b.label(), b.label()];

@@ -107,7 +107,7 @@ function planUser(draft: Draft, process: Process, caps: CapabilityNumbers): void
 
 /** A current directory outside of the root has a name that does not begin with `/` (CVE-2024-21626). */
 function planCwdCheck(b: ProgramBuilder): void {
-  const buffer = b.space(PATH_MAX);
+  const buffer = b.scratch();
   b.call('getcwd', [buffer, PATH_MAX]);
   const inside = b.label();
   const outside = b.label();

@@ -141,6 +141,9 @@ const FIRST_OPS = 512;
 /** The options of an op that has none. */
 const PLAIN: CallOptions = {};
 
+/** Enough for a path, a struct statx, the head of an executable. */
+export const SCRATCH_BYTES = 4096;
+
 const encoder = new TextEncoder();
 
 export class ProgramBuilder {
@@ -156,6 +159,7 @@ export class ProgramBuilder {
   readonly #dataPointers: number[] = [];
   readonly #jumps: { op: number; label: Label }[] = [];
   readonly #labelValues: { op: number; label: Label }[] = [];
+  #scratch: Pointer | undefined;
   readonly #strings = new Map<string, Pointer>();
   readonly #sectionOf: number[] = [];
   readonly #sections: Section[] = [];
@@ -257,6 +261,15 @@ export class ProgramBuilder {
     this.#reserve(offset + size);
     this.#length = offset + size;
     return new Pointer(offset);
+  }
+
+  /**
+   * A page for what is looked at right after the call that fills it: one for the whole program, since
+   * every byte of a program is private memory of the process that waits in it.
+   */
+  scratch(): Pointer {
+    this.#scratch ??= this.space(SCRATCH_BYTES);
+    return this.#scratch;
   }
 
   /** A NUL-terminated string; equal strings are stored once. */

@@ -25,6 +25,10 @@ export function checkIdMappings(subject: Subject): void {
       findings.debug.push(`${at}: the user namespace ${path} has its own mappings already`);
     }
     if (extents.length > 0) checkExtents(findings, at, extents);
+    const mapsRoot = extents.some(({ containerID }) => containerID === 0);
+    if (path === '' && extents.length > 0 && !mapsRoot) {
+      problem(findings, at, 'container id 0 is not mapped, as which the container is set up');
+    }
   }
 }
 

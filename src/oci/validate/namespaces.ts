@@ -66,6 +66,11 @@ export function checkHiddenPaths(subject: Subject): void {
       problem(findings, `linux.${field}`, 'needs a mount namespace in linux.namespaces');
     }
     paths.forEach((path, index) => {
+      if (field === 'maskedPaths' && /^[/.]*$/.test(path) && isAbsolute(path)) {
+        problem(findings, `linux.${field}[${index}]`, 'the root cannot be masked', {
+          target: path,
+        });
+      }
       if (isAbsolute(path)) return;
       problem(findings, `linux.${field}[${index}]`, 'must be an absolute path', { target: path });
     });

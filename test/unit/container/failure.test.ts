@@ -55,7 +55,7 @@ const text = (content: string): Uint8Array => Buffer.from(content);
 describe('a fatal record', () => {
   test('names the field, what was done to what, and why', () => {
     expect(fatalError(program(), fatal(0, 'ELOOP')).message).toBe(
-      'mounts[3]: mount proc on /proc: openat2: too many levels of symbolic links (ELOOP)',
+      'mounts[3]: mount proc on /proc: openat2: filesystem "proc" must be mounted on ordinary directory (ELOOP)',
     );
     const { fields } = fatalError(program(), fatal(1, 'EACCES'));
     expect(fields).toMatchObject({

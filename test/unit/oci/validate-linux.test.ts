@@ -203,8 +203,16 @@ const MAPPINGS: Row[] = [
   ['an extent up to the last id', user([extent(0, 0, 4294967295)], one), []],
   [
     'an extent beyond it',
-    user([extent(1, 0, 4294967295)], one),
-    ['linux.uidMappings[0].containerID: the extent must end at 4294967294 or below'],
+    user([extent(0, 0, 1), extent(2, 1, 4294967295)], one),
+    [
+      'linux.uidMappings[1].containerID: the extent must end at 4294967294 or below',
+      'linux.uidMappings[1].hostID: the extent must end at 4294967294 or below',
+    ],
+  ],
+  [
+    'no extent for the root',
+    user([extent(1, 100000, 65536)], one),
+    ['linux.uidMappings: container id 0 is not mapped, as which the container is set up'],
   ],
   [
     'overlapping extents in the container',
