@@ -44,6 +44,8 @@ export default defineConfig({
           include: ['test/integration/**/*.test.ts'],
           exclude: RUNCELL_ONLY.map((name) => `test/integration/${name}.test.ts`),
           env: { RUNCELL_TEST_RUNTIME: 'runc' },
+          // Whole subjects may be newer than runc 1.1.5.
+          passWithNoTests: true,
           sequence: { groupOrder: 1 },
         },
       },

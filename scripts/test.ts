@@ -122,11 +122,15 @@ function checkSkips(report: Report): string[] {
   return problems;
 }
 
-/** Files that could not even be loaded have no assertion to count. */
+/** Files that failed outside of a test: not loaded, or an empty or broken suite. */
 function brokenFiles(report: Report): string[] {
-  return report.testResults
-    .filter(({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0)
-    .map(({ name, message }) => `${name}: ${message.split('\n')[0]}`);
+  const broken = report.testResults.filter(
+    ({ status, assertionResults }) =>
+      status === 'failed' && assertionResults.every((one) => one.status !== 'failed'),
+  );
+  return broken.map(
+    ({ name, message }) => `${name}: ${message.split('\n')[0] || 'a suite failed'}`,
+  );
 }
 
 function main(): void {
