@@ -99,8 +99,10 @@ function startProcess(context: Context, request: Request): Running {
     const plan = makePlan(context, request, probeExecHost(cgroupDir), initFd);
     talk.send(planSelfCopy(plan.draft.facts.arch, session.ctlFd));
     talk.send(plan.stage());
+    const joiner = cgroupDir === undefined ? undefined : talk.expect('JOINER').a;
     talk.expect('PID');
     reap(session.pid);
+    if (joiner !== undefined) reap(joiner);
     return { session, pid: talk.pid, master: prepare(plan, talk, request.process) };
   } catch (thrown) {
     session.close();

@@ -1,5 +1,5 @@
 /**
- * `exec` as programs: the table of contents. Two processes: the *stage*, which joins the namespaces
+ * `exec` as programs: the table of contents. Two processes, the first in two parts: the *stage*, which joins the namespaces
  * of the container from the host, and the *process*, made in them and in the container's cgroup.
  *
  * The cgroup is opened before any namespace is joined, for its path does not resolve afterwards; the
@@ -24,7 +24,7 @@ import { planHandOver, planTerminal, planUseTerminal, type Terminal } from './co
 import { planConnect, sendPidfd } from './descriptor-passing.ts';
 import { Draft, type DraftInput, openHostDirectory, sendMessage } from './draft.ts';
 import { planExec } from './execute.ts';
-import { closeOwnFds, closeStageFds, type InitFds, initFds, stageFds } from './fds.ts';
+import { closeOwnFds, closePidfdSocket, type InitFds, initFds, stageFds } from './fds.ts';
 import { planKeyring } from './keyring.ts';
 import { clone } from './namespaces.ts';
 import { planReadPasswd } from './passwd.ts';
@@ -78,10 +78,28 @@ export class ExecPlan {
     if (options.pidfdSocket !== undefined) {
       planConnect(b, options.pidfdSocket, '--pidfd-socket', this.#fds.pidfdSocket);
     }
+    if (cgroup !== undefined) this.#enterCgroup(cgroup);
     this.#join();
-    this.#clone(cgroup);
-    closeStageFds(draft, this.#fds);
+    this.#clone();
+    closePidfdSocket(draft, this.#fds);
     return draft.cut();
+  }
+
+  /**
+   * A child that is born in the cgroup and goes on as the stage: the handle is closed before there is
+   * a process in the container's pid namespace, whose members may look at it (CVE-2016-9962).
+   */
+  #enterCgroup(cgroup: Slot): void {
+    const { draft } = this;
+    const b = draft.builder;
+    const child = b.label();
+    clone(draft, { flags: CLONE_PARENT, cgroup, child, pid: b.slot('stage in the cgroup') });
+    b.call('exit_group', [0]);
+    b.place(child);
+    b.call('close', [cgroup]);
+    const own = b.slot('own pid');
+    b.call('getpid', [], { into: own });
+    sendMessage(b, 'JOINER', own);
   }
 
   #join(): void {
@@ -101,14 +119,14 @@ export class ExecPlan {
     }
   }
 
-  #clone(cgroup: Slot | undefined): void {
+  #clone(): void {
     const { draft } = this;
     const b = draft.builder;
     b.section('', 'make the process in the container', 'clone3');
     const child = b.label();
     const pid = b.slot('process');
     const pidfd = draft.options.pidfdSocket === undefined ? undefined : this.#fds.pidfd;
-    clone(draft, { flags: CLONE_PARENT, cgroup, child, pid, pidfd });
+    clone(draft, { flags: CLONE_PARENT, cgroup: undefined, child, pid, pidfd });
     if (pidfd !== undefined) sendPidfd(b, this.#fds.pidfdSocket, pidfd, 'setns');
     sendMessage(b, 'PID', pid);
     b.call('exit_group', [0]);

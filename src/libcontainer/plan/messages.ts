@@ -19,6 +19,8 @@ export const TAG = {
   HOOK: 8,
   /** A user namespace holder for an id-mapped mount waits: a = its pid. */
   HOLDER: 9,
+  /** exec's stage goes on in a child that is in the cgroup: a = its pid. */
+  JOINER: 11,
   /** The current directory is outside of the container. */
   CWD: 10,
 } as const;
