@@ -18,7 +18,7 @@ const CMSG_SPACE = 24;
 const MSGHDR_SIZE = 56;
 
 /** Opens a stream socket and connects it to `path`. */
-export function planConnect(b: ProgramBuilder, path: string, flag: string, into: Slot): void {
+function planConnect(b: ProgramBuilder, path: string, flag: string, into: Slot): void {
   b.section(flag, `connect to ${path}`, path);
   const bytes = new TextEncoder().encode(path);
   if (bytes.length >= SUN_PATH_MAX) {

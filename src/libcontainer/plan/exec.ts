@@ -21,7 +21,7 @@ import {
 } from '../linux/sched.ts';
 import { CTL, type Program, type Slot } from '../program/builder.ts';
 import { planHandOver, planTerminal, planUseTerminal, type Terminal } from './console.ts';
-import { planConnect, sendPidfd } from './descriptor-passing.ts';
+import { planSockets, sendPidfd } from './descriptor-passing.ts';
 import { Draft, type DraftInput, openHostDirectory, sendMessage } from './draft.ts';
 import { planExec } from './execute.ts';
 import { closeOwnFds, closePidfdSocket, type InitFds, initFds, stageFds } from './fds.ts';
@@ -61,7 +61,7 @@ export class ExecPlan {
   stage(): Program {
     const { draft } = this;
     const b = draft.builder;
-    const { config, facts, options } = draft;
+    const { config, facts } = draft;
     b.section('', 'keep other processes out', 'prctl');
     if (facts.euid === 0) b.call('prctl', [PR_SET_DUMPABLE, 0, 0, 0, 0]);
     b.call('umask', [0]);
@@ -72,12 +72,7 @@ export class ExecPlan {
       b.section('', 'open the cgroup', facts.cgroupDir);
       openHostDirectory(b, facts.cgroupDir!, cgroup);
     }
-    if (options.consoleSocket !== undefined) {
-      planConnect(b, options.consoleSocket, '--console-socket', this.#fds.consoleSocket);
-    }
-    if (options.pidfdSocket !== undefined) {
-      planConnect(b, options.pidfdSocket, '--pidfd-socket', this.#fds.pidfdSocket);
-    }
+    planSockets(draft, this.#fds);
     if (cgroup !== undefined) this.#enterCgroup(cgroup);
     this.#join();
     this.#clone();
