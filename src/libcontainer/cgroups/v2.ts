@@ -141,9 +141,15 @@ export function isFrozen(directory: string): boolean {
   return readGroupFile(`${directory}/cgroup.freeze`).trim() === '1';
 }
 
-/** Freezes or thaws; what is frozen cannot die of a signal on older kernels. */
+/** Asks to freeze or to thaw, without waiting (freezer.ts). A group that is gone needs no thawing. */
 export function setFrozen(directory: string, frozen: boolean): void {
-  writeFileSync(`${directory}/cgroup.freeze`, frozen ? '1' : '0');
+  try {
+    writeFileSync(`${directory}/cgroup.freeze`, frozen ? '1' : '0');
+  } catch (thrown) {
+    const { code } = thrown as NodeJS.ErrnoException;
+    if (!frozen && (code === 'ENOENT' || code === 'ENODEV')) return;
+    throw thrown;
+  }
 }
 
 /** SIGKILL for every process of the group and below (cgroup.kill, Linux 5.14). */

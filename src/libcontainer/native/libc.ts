@@ -138,6 +138,7 @@ export function mkfifo(path: string, mode: number): void {
 }
 
 export const POLLIN = 1;
+export const POLLPRI = 2;
 export const POLLOUT = 4;
 export const POLLERR = 8;
 export const POLLHUP = 16;
