@@ -10,9 +10,9 @@ import type { Context } from '../libcontainer/container/context.ts';
 import { killContainer } from '../libcontainer/container/kill.ts';
 import { SIGNAL_MAX, SIGNALS } from '../libcontainer/linux/signal.ts';
 
-export function kill(context: Context, line: CommandLine): undefined {
+export async function kill(context: Context, line: CommandLine): Promise<undefined> {
   const signal = parseSignal(line.args[1] ?? 'SIGTERM');
-  killContainer(context, line.args[0]!, signal, { all: line.flags.on('all') });
+  await killContainer(context, line.args[0]!, signal, { all: line.flags.on('all') });
 }
 
 export function parseSignal(text: string): number {

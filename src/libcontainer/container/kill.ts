@@ -5,7 +5,7 @@
 
 import { closeSync } from 'node:fs';
 import { RuncellError } from '../../error.ts';
-import { killCgroup, listProcesses, setFrozen } from '../cgroups/v2.ts';
+import { isFrozen, killCgroup, setFrozen } from '../cgroups/v2.ts';
 import { SIGKILL } from '../linux/sched.ts';
 import { pidfdOpen, pidfdSendSignal } from '../native/libc.ts';
 import { loadState, type StateFile } from '../store/state-file.ts';
@@ -13,23 +13,23 @@ import type { Context } from './context.ts';
 import { locateState } from './locate.ts';
 import { initAlive, type Status, statusOf } from './status.ts';
 
-export function killContainer(
+export async function killContainer(
   context: Context,
   id: string,
   signal: number,
   options: { readonly all: boolean },
-): void {
+): Promise<void> {
   const directory = locateState(context, id);
   const state = loadState(directory);
   const status = statusOf(directory, state);
   if (options.all) {
-    killAll(state, signal, status);
+    await killAll(state, signal, status);
     return;
   }
   if (status === 'stopped') throw notRunning();
   if (signal === SIGKILL && !state.namespaces.includes('pid') && state.cgroup_path !== '') {
     // Without a pid namespace the kernel does not end the others with init.
-    killCgroup(state.cgroup_path);
+    killGroup(state.cgroup_path);
     return;
   }
   if (!signalInit(state, signal)) throw notRunning();
@@ -57,25 +57,18 @@ function thawToDie(state: StateFile, signal: number, status: Status): void {
 }
 
 /** Succeeds on a stopped container too: shims rely on it (runtime-cli.md §5.1). */
-function killAll(state: StateFile, signal: number, status: Status): void {
+async function killAll(state: StateFile, signal: number, status: Status): Promise<void> {
   if (state.cgroup_path === '') {
     if (status !== 'stopped') signalInit(state, signal);
-    return;
+  } else if (signal === SIGKILL) {
+    killGroup(state.cgroup_path);
+  } else {
+    const { signalGroup } = await import('./signal-group.ts');
+    signalGroup(state.cgroup_path, signal);
   }
-  if (signal === SIGKILL) {
-    killCgroup(state.cgroup_path);
-    return;
-  }
-  for (const pid of listProcesses(state.cgroup_path)) signalMember(state.cgroup_path, pid, signal);
 }
 
-/** The pid is looked up again with the pidfd open: a number may have a new owner by then. */
-function signalMember(cgroup: string, pid: number, signal: number): void {
-  const pidfd = pidfdOpen(pid);
-  if (pidfd === undefined) return;
-  try {
-    if (listProcesses(cgroup).includes(pid)) pidfdSendSignal(pidfd, signal);
-  } finally {
-    closeSync(pidfd);
-  }
+function killGroup(group: string): void {
+  killCgroup(group);
+  if (isFrozen(group)) setFrozen(group, false);
 }
