@@ -28,6 +28,7 @@ export const ERROR_CODES = {
   'kernel.operation': 'RC4001',
   'kernel.unsupported': 'RC4002',
   'kernel.init': 'RC4003',
+  'host.program': 'RC4004',
   'hook.failed': 'RC5001',
   'hook.timeout': 'RC5002',
   'console.socket': 'RC6001',

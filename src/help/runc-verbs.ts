@@ -170,6 +170,33 @@ export class List extends Verb {
   };
 }
 
+export class Pause extends Verb {
+  static override summary = 'stop every process of a container where it is';
+  static override args = containerId;
+}
+
+export class Resume extends Verb {
+  static override summary = 'let a paused container go on';
+  static override args = containerId;
+}
+
+export class Ps extends Verb {
+  static override summary = 'show the processes of a container';
+  static override description =
+    'The table is that of the program ps of the host, with the lines of the container. Everything ' +
+    'after the name of the container is for ps (default: -ef).';
+  static override payload = true;
+  static override args = {
+    ...containerId,
+    arguments: Args.string({
+      name: 'ARGUMENTS',
+      multiple: true,
+      description: 'arguments of ps, as aux; the column PID must be among those shown',
+    }),
+  };
+  static override flags = { format: format('table or json') };
+}
+
 export class Spec extends Verb {
   static override summary = 'write a config.json to begin with';
   static override description =
@@ -207,6 +234,9 @@ export const RUNC_VERBS = {
   run: Run,
   exec: Exec,
   list: List,
+  pause: Pause,
+  resume: Resume,
+  ps: Ps,
   spec: Spec,
   finish: Finish,
 };
