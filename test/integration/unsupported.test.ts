@@ -19,19 +19,9 @@ const linux = (value: Record<string, unknown>) => (spec: Spec) => {
 };
 
 const REFUSED: readonly [string, (spec: Spec) => void][] = [
-  ['linux.resources.memory.limit', resources({ memory: { limit: 64 << 20 } })],
-  ['linux.resources.cpu.quota', resources({ cpu: { quota: 50_000, period: 100_000 } })],
-  ['linux.resources.cpu.shares', resources({ cpu: { shares: 512 } })],
-  ['linux.resources.cpu.cpus', resources({ cpu: { cpus: '0' } })],
-  ['linux.resources.pids.limit', resources({ pids: { limit: 10 } })],
-  ['linux.resources.blockIO.weight', resources({ blockIO: { weight: 100 } })],
-  [
-    'linux.resources.hugepageLimits',
-    resources({ hugepageLimits: [{ pageSize: '2MB', limit: 1 << 21 }] }),
-  ],
-  ['linux.resources.network', resources({ network: { classID: 1 } })],
-  ['linux.resources.rdma', resources({ rdma: { mlx: { hcaHandles: 1 } } })],
-  ['linux.resources.unified', resources({ unified: { 'memory.high': '1M' } })],
+  ['linux.resources.memory.swappiness', resources({ memory: { swappiness: 10 } })],
+  ['linux.resources.cpu.realtimeRuntime', resources({ cpu: { realtimeRuntime: 950_000 } })],
+  ['linux.resources.network.classID', resources({ network: { classID: 1 } })],
   ['linux.seccomp', linux({ seccomp: { defaultAction: 'SCMP_ACT_ALLOW' } })],
   ['linux.mountLabel', linux({ mountLabel: 'system_u:object_r:x_t:s0' })],
   ['linux.netDevices', linux({ netDevices: { eth9: {} } })],

@@ -5,10 +5,10 @@
  * On a hybrid host the hierarchy carries no limits, but membership, freeze and kill work in it.
  */
 
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
 import { RuncellError, toRuncellError } from '../../error.ts';
-import { ERRNO } from '../linux/errno.ts';
 import { monotonicMs, sleepMs } from '../native/libc.ts';
+import { readGroupFile } from './files.ts';
 
 /** How long the members of a killed group may take to go. */
 const REMOVE_MS = 10_000;
@@ -87,6 +87,15 @@ function makeDirectory(path: string): void {
   }
 }
 
+/**
+ * Whether the hierarchy has a controller that the group lacks: then controllers.ts has work to do.
+ * The files of both list names in one order.
+ */
+export function lacksControllers(root: string, directory: string): boolean {
+  const own = readGroupFile(`${directory}/cgroup.controllers`);
+  return own !== readGroupFile(`${root}/cgroup.controllers`);
+}
+
 function refuseOccupied(directory: string): void {
   const conflict = (reason: string): RuncellError =>
     new RuncellError({ code: 'state.conflict', reason });
@@ -123,18 +132,6 @@ function subtree(directory: string): string[] {
   };
   visit(directory);
   return found;
-}
-
-/** Content of a file of a group, '' when the group is gone or the file is not readable as such. */
-function readGroupFile(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch (thrown) {
-    const { errno } = thrown as NodeJS.ErrnoException;
-    const expected: number[] = [ERRNO.ENOENT, ERRNO.ENODEV, ERRNO.EOPNOTSUPP];
-    if (expected.includes(Math.abs(errno ?? 0))) return '';
-    throw thrown;
-  }
 }
 
 export function isFrozen(directory: string): boolean {

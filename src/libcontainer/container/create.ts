@@ -6,14 +6,17 @@
  * undone here, in reverse.
  */
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import type { Config } from '@opencontainers-ts/spec';
 import { RuncellError, toRuncellError } from '../../error.ts';
 import { type Bundle, loadBundle } from '../../oci/bundle.ts';
 import { hookState } from '../../oci/state.ts';
+import { hasLimits } from '../../oci/validate/unsupported.ts';
+import type { Applied } from '../cgroups/apply.ts';
 import {
   cgroupDirectory,
   killCgroup,
+  lacksControllers,
   makeCgroup,
   missingGroups,
   removeCgroup,
@@ -30,7 +33,6 @@ import { pidfdGetfd, pidfdOpen, reap } from '../native/libc.ts';
 import { ungrantable } from '../plan/capabilities.ts';
 import { CreatePlan } from '../plan/create.ts';
 import type { PlanOptions } from '../plan/draft.ts';
-import type { IdMaps } from '../plan/idmap.ts';
 import { entersPidNamespaceLast } from '../plan/namespaces.ts';
 import { grantable } from '../plan/process.ts';
 import { planSelfCopy } from '../plan/self-copy.ts';
@@ -43,6 +45,7 @@ import { callerOf, checkKeptFds, keptDescriptors } from './caller.ts';
 import type { Context } from './context.ts';
 import { Conversation } from './conversation.ts';
 import { explained } from './explained.ts';
+import { writeIdMaps } from './id-maps.ts';
 import { executorPath } from './installation.ts';
 import { homeOf } from './passwd.ts';
 import { writePidFile } from './pid-file.ts';
@@ -103,6 +106,8 @@ class Attempt {
   readonly #foreground: boolean;
   #bundle: Bundle | undefined;
   #cgroupRoot = '';
+  #limited = false;
+  #limits: Applied | undefined;
   #stageReaped = false;
   #directory: string | undefined;
   #lock: ContainerLock | undefined;
@@ -119,6 +124,10 @@ class Attempt {
   async run(): Promise<Created> {
     checkId(this.#options.id);
     const { config } = this.#load();
+    this.#limited = hasLimits(config);
+    if (this.#limited) {
+      (await import('./limits.ts')).checkConfigLimits(config, this.#context.log);
+    }
     const terminal = config.process.terminal === true;
     const { consoleSocket } = this.#options;
     checkConsole({ terminal, detach: !this.#foreground, consoleSocket });
@@ -165,6 +174,10 @@ class Attempt {
     });
     writeState(this.#directory, this.#state);
     makeCgroup(cgroupRoot, wanted);
+    if (this.#limited || lacksControllers(cgroupRoot, wanted)) {
+      const { limitGroup } = await import('./limits.ts');
+      this.#limits = limitGroup(cgroupRoot, wanted, bundle.config);
+    }
     writeConfig(this.#directory, bundle.configBytes);
     makeExecFifos(this.#directory);
     if (this.#options.notifySocket !== undefined) {
@@ -427,11 +440,17 @@ class Attempt {
     const pid = this.#talk?.pid ?? 0;
     const state = this.#state;
     if (this.#session !== undefined) step(() => this.#endProcesses(pid));
-    if (state !== undefined) step(() => removeCgroup(state.cgroup_path, state.cgroup_made));
+    if (state !== undefined) step(() => this.#unmakeGroup(state));
     if (pid !== 0) for (const problem of await this.#poststop()) problems.push(problem.message);
     if (this.#directory !== undefined) step(() => removeStateDir(this.#directory!));
     this.#lock?.release();
     return problems.length === 0 ? error : error.with({ undo: problems });
+  }
+
+  /** A group that was there before stays, with what was in force in it. */
+  #unmakeGroup({ cgroup_path: group, cgroup_made: made = [] }: StateFile): void {
+    if (made.includes(group)) removeCgroup(group, made);
+    else this.#limits?.restore();
   }
 
   #endProcesses(pid: number): void {
@@ -462,27 +481,4 @@ class Attempt {
       ...callerOf(this.#context),
     });
   }
-}
-
-/**
- * uid_map and gid_map of a process (user_namespaces(7)): one write each; an unprivileged writer has
- * to give up setgroups first.
- */
-export function writeIdMaps(pid: number, maps: IdMaps, specPath: string): void {
-  const lines = (list: IdMaps['uidMappings']): string =>
-    list.map((m) => `${m.containerID} ${m.hostID} ${m.size}\n`).join('');
-  const write = (file: string, text: string, field: string): void => {
-    try {
-      writeFileSync(`/proc/${pid}/${file}`, text);
-    } catch (thrown) {
-      throw toRuncellError(thrown, {
-        specPath: `${specPath}.${field}`,
-        operation: `write ${file}`,
-        target: text.trim().replaceAll('\n', ', '),
-      });
-    }
-  };
-  if (process.geteuid!() !== 0) write('setgroups', 'deny', 'gidMappings');
-  write('uid_map', lines(maps.uidMappings), 'uidMappings');
-  write('gid_map', lines(maps.gidMappings), 'gidMappings');
 }

@@ -1,19 +1,21 @@
 /**
- * What config.json can ask for and runcell does not carry out yet: cgroup limits, seccomp, LSM labels,
- * network devices, Intel RDT, memory policy. Refused by name, never ignored.
+ * What config.json can ask for and runcell does not carry out yet: seccomp, LSM labels, network
+ * devices, Intel RDT, memory policy. Refused by name, never ignored. And whether there are limits,
+ * which are checked apart.
  *
- * What Docker sends for "no limit" is none: 0, "", [], {} and -1 (config-linux.md#configLinuxControlGroups).
  * Rules for devices are accepted, since every default document has them; the debug log says so.
  */
 
-import type { LinuxResources } from '@opencontainers-ts/spec';
-import { type Findings, unsupported } from './findings.ts';
+import type { Config, LinuxResources } from '@opencontainers-ts/spec';
+import { unsupported } from './findings.ts';
 import { checkProcessSupport } from './process.ts';
 import type { Subject } from './subject.ts';
 
 export function checkSupport({ config, linux, findings }: Subject): void {
   if (config.process !== undefined) checkProcessSupport(config.process, 'process', findings);
-  if (linux.resources !== undefined) checkResources(linux.resources, findings);
+  if ((linux.resources?.devices?.length ?? 0) > 0) {
+    findings.debug.push('linux.resources.devices: accepted, not enforced yet');
+  }
   if (linux.seccomp !== undefined) unsupported(findings, 'linux.seccomp');
   if (linux.mountLabel) unsupported(findings, 'linux.mountLabel', linux.mountLabel);
   for (const name in linux.netDevices) unsupported(findings, 'linux.netDevices', name);
@@ -21,32 +23,27 @@ export function checkSupport({ config, linux, findings }: Subject): void {
   if (linux.memoryPolicy !== undefined) unsupported(findings, 'linux.memoryPolicy');
 }
 
-/** Limits whose zero is a limit like any other, so that only their absence means nothing. */
-const COUNTED = ['hugepageLimits', 'rdma', 'unified'] as const;
+const WITHOUT_LIMITS = 'devices';
 
-function checkResources(resources: LinuxResources, findings: Findings): void {
-  const at = 'linux.resources';
-  if ((resources.devices?.length ?? 0) > 0) {
-    findings.debug.push(`${at}.devices: accepted, not enforced yet`);
+/**
+ * Whether `linux.resources` limits anything, for which validate/resources.ts and cgroups/apply.ts are
+ * loaded. Zeros and nothing at all are what engines send for "no limit"; of the parts that count,
+ * a zero is a limit like any other.
+ */
+export function hasLimits(config: Config): boolean {
+  const resources = config.linux?.resources ?? {};
+  for (const part in resources) {
+    if (part === WITHOUT_LIMITS) continue;
+    const fields = Object.entries(resources[part as keyof LinuxResources] ?? {});
+    if (COUNTED.includes(part) ? fields.length > 0 : fields.some(isLimit)) return true;
   }
-  for (const part of ['memory', 'cpu', 'pids', 'blockIO', 'network'] as const) {
-    for (const [name, value] of Object.entries(resources[part] ?? {})) {
-      if (isLimit(name, value)) unsupported(findings, `${at}.${part}.${name}`, shown(value));
-    }
-  }
-  for (const part of COUNTED) {
-    if (Object.keys(resources[part] ?? {}).length > 0) unsupported(findings, `${at}.${part}`);
-  }
+  return false;
 }
 
-/** `checkBeforeUpdate` is about `update`; a negative number is "without limit" wherever it is allowed. */
-function isLimit(name: string, value: unknown): boolean {
+const COUNTED = ['pids', 'hugepageLimits', 'rdma', 'unified'];
+
+function isLimit([name, value]: [string, unknown]): boolean {
   if (name === 'checkBeforeUpdate') return false;
-  if (typeof value === 'number' || typeof value === 'bigint') return value > 0;
   if (typeof value === 'object' && value !== null) return Object.keys(value).length > 0;
   return Boolean(value);
-}
-
-function shown(value: unknown): string | undefined {
-  return typeof value === 'object' ? undefined : String(value);
 }

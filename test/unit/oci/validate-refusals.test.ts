@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { sysctlSteps } from '../../../src/oci/validate/sysctl.ts';
+import { hasLimits } from '../../../src/oci/validate/unsupported.ts';
 import { validateConfig } from '../../../src/oci/validate.ts';
 import {
   both,
@@ -119,34 +120,56 @@ describe('sysctl', () => {
   });
 });
 
-describe('not supported yet', () => {
-  const linux = (value: Loose) => (c: Loose) => Object.assign(c.linux, value);
-  const resources = (value: Loose) => (c: Loose) => (c.linux.resources = value);
+describe('whether anything is limited', () => {
+  const limited = (resources: Loose, ociVersion = '1.3.0') =>
+    hasLimits({ ociVersion, linux: { resources } } as Loose);
 
   test.each([
-    ['linux.resources.memory.limit', resources({ memory: { limit: 1 } })],
-    ['linux.resources.memory.swappiness', resources({ memory: { swappiness: 10 } })],
-    ['linux.resources.memory.disableOOMKiller', resources({ memory: { disableOOMKiller: true } })],
-    ['linux.resources.cpu.shares', resources({ cpu: { shares: 2 } })],
-    ['linux.resources.cpu.quota', resources({ cpu: { quota: 2n ** 60n } })],
-    ['linux.resources.cpu.cpus', resources({ cpu: { cpus: '0' } })],
-    ['linux.resources.pids.limit', resources({ pids: { limit: 100 } })],
-    ['linux.resources.blockIO.weight', resources({ blockIO: { weight: 10 } })],
-    [
-      'linux.resources.blockIO.weightDevice',
-      resources({ blockIO: { weightDevice: [{ major: 8, minor: 0 }] } }),
-    ],
-    [
-      'linux.resources.hugepageLimits',
-      resources({ hugepageLimits: [{ pageSize: '2MB', limit: 0 }] }),
-    ],
-    ['linux.resources.network.classID', resources({ network: { classID: 1 } })],
-    [
-      'linux.resources.network.priorities',
-      resources({ network: { priorities: [{ name: 'lo', priority: 1 }] } }),
-    ],
-    ['linux.resources.rdma', resources({ rdma: { mlx: {} } })],
-    ['linux.resources.unified', resources({ unified: { 'memory.high': '' } })],
+    { memory: { limit: 1 } },
+    { memory: { limit: -1 } },
+    { memory: { swappiness: 10 } },
+    { memory: { disableOOMKiller: true } },
+    { cpu: { shares: 2 } },
+    { cpu: { quota: 2n ** 60n } },
+    { cpu: { cpus: '0' } },
+    { pids: { limit: 100 } },
+    { pids: { limit: 0 } },
+    { blockIO: { weight: 10 } },
+    { blockIO: { weightDevice: [{ major: 8, minor: 0 }] } },
+    { hugepageLimits: [{ pageSize: '2MB', limit: 0 }] },
+    { network: { classID: 1 } },
+    { rdma: { mlx: {} } },
+    { unified: { 'memory.high': '' } },
+  ])('%o limits', (resources) => {
+    expect(limited(resources)).toBe(true);
+  });
+
+  test('what Docker sends for no limit is none', () => {
+    const none = {
+      devices: [{ allow: false, access: 'rwm' }],
+      memory: {
+        limit: 0,
+        swap: 0,
+        swappiness: 0,
+        disableOOMKiller: false,
+        checkBeforeUpdate: true,
+      },
+      cpu: { shares: 0, quota: 0, period: 0, cpus: '', mems: '', realtimeRuntime: 0 },
+      blockIO: { weight: 0, weightDevice: [], throttleReadBpsDevice: [] },
+      hugepageLimits: [],
+      network: { classID: 0, priorities: [] },
+      rdma: {},
+      unified: {},
+    };
+    expect(limited(none)).toBe(false);
+    expect(limited(undefined)).toBe(false);
+  });
+});
+
+describe('not supported yet', () => {
+  const linux = (value: Loose) => (c: Loose) => Object.assign(c.linux, value);
+
+  test.each([
     ['linux.seccomp', linux({ seccomp: { defaultAction: 'SCMP_ACT_ALLOW' } })],
     ['linux.mountLabel', linux({ mountLabel: 'x' })],
     ['linux.netDevices', linux({ netDevices: { eth0: {} } })],
@@ -161,27 +184,7 @@ describe('not supported yet', () => {
     expect(error.message).toContain('is not supported yet');
   });
 
-  test('what Docker sends for no limit is none', () => {
-    const none = {
-      devices: [{ allow: false, access: 'rwm' }],
-      memory: {
-        limit: 0,
-        reservation: -1,
-        swap: -1,
-        swappiness: 0,
-        disableOOMKiller: false,
-        checkBeforeUpdate: true,
-      },
-      cpu: { shares: 0, quota: -1, period: 0, cpus: '', mems: '', realtimeRuntime: 0 },
-      pids: { limit: -1 },
-      blockIO: { weight: 0, weightDevice: [], throttleReadBpsDevice: [] },
-      hugepageLimits: [],
-      network: { classID: 0, priorities: [] },
-      rdma: {},
-      unified: {},
-    };
-    expect(problemsOf(resources(none))).toEqual([]);
-    expect(problemsOf(resources({ ...none, pids: { limit: 0 } }))).toEqual([]);
+  test('empty values are none', () => {
     const empty = { mountLabel: '', netDevices: {}, sysctl: {}, devices: [], maskedPaths: [] };
     expect(problemsOf(linux(empty))).toEqual([]);
   });
