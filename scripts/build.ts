@@ -147,6 +147,7 @@ export async function buildAll(outDir = path.join(root, 'dist')): Promise<Built>
       ...shared,
       entryPoints: [path.join(root, 'src/boot.ts')],
       outfile: path.join(outDir, 'runcell.cjs'),
+      plugins: [builtins],
     }),
     build({
       ...shared,
@@ -268,6 +269,7 @@ function sharedOptions(): BuildOptions {
     define: {
       'process.arch': JSON.stringify(process.arch),
       RUNCELL_COMMIT: JSON.stringify(commit()),
+      RUNCELL_NODE: JSON.stringify(process.version),
       RUNCELL_BUNDLES: JSON.stringify(HOT_VERBS.map(fileOf)),
     },
     // `import.meta` is only used where there is no __dirname, which the bundle has.
