@@ -24,7 +24,9 @@ interface Addon {
   load(path: string | null): { func(...declaration: unknown[]): Call };
 }
 
-const EXECVE = SYSCALLS[process.arch as keyof typeof SYSCALLS].execve;
+const { execve, exit_group } = SYSCALLS[process.arch as keyof typeof SYSCALLS];
+/** By which a verb's process ends or becomes another program. */
+const LAST_CALLS: readonly unknown[] = [execve, exit_group];
 
 function startBundle(name: string): void {
   const file = `${__dirname}/hot/${name}`;
@@ -44,18 +46,18 @@ function writeAtTheEnd(write: () => void): void {
   process.dlopen = (holder: object, ...rest) => {
     dlopen.call(process, holder, ...rest);
     const module = holder as { exports: Addon };
-    module.exports = withExecve(module.exports, write);
+    module.exports = withLastCalls(module.exports, write);
   };
 }
 
 /** The addon, with a syscall(2) that writes the cache before this process becomes another program. */
-function withExecve(addon: Addon, write: () => void): Addon {
+function withLastCalls(addon: Addon, write: () => void): Addon {
   const load: Addon['load'] = (path) => {
     const library = addon.load(path);
     const func = (...declaration: unknown[]) => {
       const call = library.func(...declaration);
       const wrapped = (...args: unknown[]) => {
-        if (declaration[0] === 'syscall' && args[0] === EXECVE) write();
+        if (declaration[0] === 'syscall' && LAST_CALLS.includes(args[0])) write();
         return call(...args);
       };
       return Object.assign(wrapped, { async: call.async });

@@ -2,8 +2,8 @@
  * argv → one verb. The only place that prints an error or sets the exit code, and it does each once.
  *
  * Every bundle begins here (src/boot.ts). argv is [node, script, number of the launcher's hand-over
- * memfd, the user's words…]. The process ends by reallyExit: nothing is pending that an orderly exit
- * would wait for, and what is printed is printed by write(2).
+ * memfd, the user's words…]. The process ends at once (native/end.ts): nothing is pending that an
+ * orderly exit would wait for, and what is printed is printed by write(2).
  */
 
 import fs from 'node:fs';
@@ -14,6 +14,7 @@ import { versionText } from './commands/version.ts';
 import { RuncellError, toRuncellError } from './error.ts';
 import { type HandOver, parseHandOver } from './launcher/hand-over.ts';
 import type { Context } from './libcontainer/container/context.ts';
+import { endProcess } from './libcontainer/native/end.ts';
 import { failureMessage, openLog, type VerbLog } from './log.ts';
 import { STDOUT, writeTolerant } from './output.ts';
 
@@ -30,8 +31,8 @@ export function runMain(ownId: string, own: Verb | undefined): void {
   main(ownId, own)
     .catch(report)
     .then(
-      (code) => code === undefined || end(code),
-      () => end(1),
+      (code) => code === undefined || endProcess(code),
+      () => endProcess(1),
     );
 }
 
@@ -45,7 +46,7 @@ async function main(ownId: string, own: Verb | undefined): Promise<number | unde
     startBundle!(wanted.replace(':', '-'));
     return undefined;
   }
-  process.setUncaughtExceptionCaptureCallback((thrown) => void report(thrown).then(end));
+  process.on('uncaughtException', (thrown) => void report(thrown).then(endProcess));
   const handOver = readHandOver(process.argv[2]);
   const cwd = callerDirectory();
   log = openVerbLog(globals, cwd);
@@ -131,8 +132,4 @@ async function printUsage(headline: string, id: string): Promise<void> {
 
 function stackOf(thrown: unknown): string {
   return thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
-}
-
-function end(code: number): never {
-  return (process as unknown as { reallyExit(code: number): never }).reallyExit(code);
 }

@@ -25,6 +25,7 @@ import {
 import { P_PID, P_PIDFD, SIGINFO_SIZE, WEXITED, WNOHANG } from '../linux/sched.ts';
 import { S_IFIFO } from '../linux/stat.ts';
 import { SYSCALLS, type SyscallName } from '../linux/syscall.ts';
+import { offerEnd } from './end.ts';
 import { type AsyncNativeFunction, type NativeArgument, openKoffi } from './koffi.ts';
 
 /** All six arguments of a system call are words; a `void *` takes numbers, addresses and arrays. */
@@ -37,7 +38,11 @@ let declared: AsyncNativeFunction | undefined;
 
 /** syscall(2) itself, for callers that make it asynchronously. */
 export function syscallFunction(): AsyncNativeFunction {
-  declared ??= openKoffi().load(null).func('syscall', 'long', WORDS);
+  if (declared === undefined) {
+    const call = openKoffi().load(null).func('syscall', 'long', WORDS);
+    declared = call;
+    offerEnd((code) => call(NUMBERS.exit_group, code, 0, 0, 0, 0, 0));
+  }
   return declared;
 }
 
