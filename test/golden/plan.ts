@@ -98,9 +98,7 @@ export function createPrograms(scene: Scene): NamedProgram[] {
   });
   add('stage', plan.stage());
   plan.setup();
-  if (hooks.prestart !== undefined || hooks.createRuntime !== undefined) {
-    add('init, up to the runtime hooks', plan.mounted());
-  }
+  add('init, up to the runtime hooks', plan.mounted());
   hooks.createContainer?.forEach((hook, index) => {
     plan.createContainerHook(hook, index, STATE);
   });

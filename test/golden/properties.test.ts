@@ -128,6 +128,10 @@ describe('mounts', () => {
     ),
   });
 
+  /** The program of init that mounts: the one before the last. */
+  const mounting = (programs: readonly NamedProgram[]): Image =>
+    new Image(programs.at(-2)!.program);
+
   /** Its source and data, as fsconfig(2) gets them. */
   function configured(image: Image): string[][] {
     return calls(image, 'fsconfig')
@@ -139,9 +143,7 @@ describe('mounts', () => {
   test('any source, destination and data arrive as they are', () => {
     fc.assert(
       fc.property(fc.array(mount, { maxLength: 5 }), (mounts) => {
-        const image = new Image(
-          createPrograms({ config: { mounts: [...mounts] } }).at(-1)!.program,
-        );
+        const image = mounting(createPrograms({ config: { mounts: [...mounts] } }));
         const expected = mounts.flatMap(({ source, options }) => [
           ['source', source],
           ...options.map((word) => [word[0]!, word.slice(2)]),
@@ -196,7 +198,7 @@ describe('mounts', () => {
           : { destination: `/m/${i}`, type: 'tmpfs', source: 'tmpfs' },
       );
     const programs = createPrograms({ config: { mounts: many(200) } });
-    const image = new Image(programs.at(-1)!.program);
+    const image = mounting(programs);
     expect(calls(image, 'fsmount').length).toBe(100);
     expect(calls(new Image(programs[0]!.program), 'open_tree').length).toBe(101);
     for (const { problems } of problemsOf(programs)) expect(problems).toEqual([]);

@@ -135,12 +135,13 @@ class Attempt {
     await this.#claim();
     const plan = this.#plan();
     this.#sendStage(plan);
+    // While the stage works, init's program up to its mounts is made; while init mounts, the rest.
+    plan.setup();
+    const mounts = plan.mounted();
     const home = this.#homeOnHost(plan);
-    // Without hooks and terminal nothing is to be decided on the way: init's whole program is made
-    // while the stage works.
-    const program = this.#isStraight(plan, home) ? this.#wholeProgram(plan, home) : undefined;
     this.#awaitInit(plan);
-    const master = await this.#runInit(plan, program, home);
+    this.#talk!.send(mounts);
+    const master = await this.#runInit(plan, home);
     return this.#finish(master);
   }
 
@@ -280,89 +281,85 @@ class Attempt {
     return passwd === undefined ? undefined : homeOf(passwd, config.process.user?.uid ?? 0);
   }
 
-  #isStraight(plan: CreatePlan, home: string | undefined): boolean {
-    const { hooks = {}, process } = this.#bundle!.config;
-    const points = [
-      hooks.prestart,
-      hooks.createRuntime,
-      hooks.createContainer,
-      hooks.startContainer,
-    ];
-    const hooked = points.some((list) => (list?.length ?? 0) > 0);
-    return !hooked && process.terminal !== true && !(plan.needsHome && home === undefined);
-  }
-
-  #wholeProgram(plan: CreatePlan, home: string | undefined): Program {
-    plan.setup();
-    plan.enter();
-    return plan.become(home, NO_HOOKS);
-  }
-
-  /** Init's programs, or the one that is ready; gives the terminal's master if it is ours to take. */
-  async #runInit(
-    plan: CreatePlan,
-    program: Program | undefined,
-    home: string | undefined,
-  ): Promise<number | undefined> {
-    const talk = this.#talk!;
-    if (program === undefined) return this.#runSteps(plan, home);
-    const first = entersPidNamespaceLast(plan.draft) ? talk.pid : undefined;
-    talk.send(program);
-    talk.expect('CREATED');
-    this.#reapStage();
-    if (first !== undefined) reap(first);
-    return undefined;
-  }
-
   #reapStage(): void {
     reap(this.#session!.pid);
     this.#stageReaped = true;
   }
 
-  /** Step by step, where the compiler acts between two programs. */
-  async #runSteps(plan: CreatePlan, knownHome: string | undefined): Promise<number | undefined> {
+  /**
+   * Init's programs from its mounts on, cut where the compiler has to act. The first is made before
+   * init is asked how it is. Gives the terminal's master if it is ours to take.
+   */
+  async #runInit(plan: CreatePlan, knownHome: string | undefined): Promise<number | undefined> {
     const talk = this.#talk!;
-    const { hooks = {}, process } = this.#bundle!.config;
-    if (hooks.createContainer?.length || hooks.startContainer?.length) {
-      plan.planHook = (await import('../../hooks/compile.ts')).planHook;
-    }
-    plan.setup();
-    const runtimeHooks = [hooks.prestart ?? [], hooks.createRuntime ?? []] as const;
-    if (runtimeHooks.some((list) => list.length > 0)) {
-      talk.send(plan.mounted());
-      talk.expect('MOUNTED');
-      // Hooks may ask for the state, and a hook that hangs must not make the container unkillable.
-      this.#state = { ...createdState(this.#state!, talk.pid), status: 'Creating' };
-      writeState(this.#directory!, this.#state);
-      await this.#runHooks('prestart', talk.pid);
-      await this.#runHooks('createRuntime', talk.pid);
-    }
-    const ownPids = plan.draft.isNewNamespace('pid');
-    const state = (status: 'creating' | 'created'): Uint8Array =>
-      Buffer.from(this.#hookState(status, ownPids ? 1 : talk.pid));
-    hooks.createContainer?.forEach((hook, index) => {
-      plan.createContainerHook(hook, index, state('creating'));
-    });
-    plan.enter();
     const stageLeaves = entersPidNamespaceLast(plan.draft) ? talk.pid : undefined;
-    const master = plan.offersTerminal ? this.#takeMaster(plan) : undefined;
+    await this.#planEnter(plan);
     let home = knownHome;
-    if (plan.needsHome && home === undefined) {
+    const asksHome = plan.needsHome && home === undefined;
+    const next = (): Program => {
+      if (!asksHome || home !== undefined) return this.#planBecome(plan, home);
       plan.passwd();
-      talk.send(plan.draft.cut());
-      home = homeOf(talk.expectPasswd(), process.user?.uid ?? 0);
+      return plan.draft.cut();
+    };
+    let program = plan.offersTerminal ? plan.draft.cut() : next();
+    talk.expect('MOUNTED');
+    await this.#runRuntimeHooks();
+    let master: number | undefined;
+    if (plan.offersTerminal) {
+      talk.send(program);
+      master = this.#takeMaster();
+      program = next();
     }
-    talk.send(plan.become(home, { hooks: hooks.startContainer ?? [], state: state('created') }));
+    if (asksHome) {
+      talk.send(program);
+      home = homeOf(talk.expectPasswd(), this.#bundle!.config.process.user?.uid ?? 0);
+      program = next();
+    }
+    talk.send(program);
     talk.expect('CREATED');
     this.#reapStage();
     if (stageLeaves !== undefined) reap(stageLeaves);
     return master;
   }
 
+  /** From the mounts to the container's root, with the hooks in between. */
+  async #planEnter(plan: CreatePlan): Promise<void> {
+    const { hooks = {} } = this.#bundle!.config;
+    if (hooks.createContainer?.length || hooks.startContainer?.length) {
+      plan.planHook = (await import('../../hooks/compile.ts')).planHook;
+    }
+    hooks.createContainer?.forEach((hook, index) => {
+      plan.createContainerHook(hook, index, this.#containerHookState(plan, 'creating'));
+    });
+    plan.enter();
+  }
+
+  #planBecome(plan: CreatePlan, home: string | undefined): Program {
+    const hooks = this.#bundle!.config.hooks?.startContainer ?? [];
+    if (hooks.length === 0) return plan.become(home, NO_HOOKS);
+    return plan.become(home, { hooks, state: this.#containerHookState(plan, 'created') });
+  }
+
+  /** What a hook in the container's namespaces gets: the pid is init's own. */
+  #containerHookState(plan: CreatePlan, status: 'creating' | 'created'): Uint8Array {
+    const pid = plan.draft.isNewNamespace('pid') ? 1 : this.#talk!.pid;
+    return Buffer.from(this.#hookState(status, pid));
+  }
+
+  async #runRuntimeHooks(): Promise<void> {
+    const { prestart = [], createRuntime = [] } = this.#bundle!.config.hooks ?? {};
+    if (prestart.length === 0 && createRuntime.length === 0) return;
+    const { pid } = this.#talk!;
+    // Hooks may ask for the state, and a hook that hangs must not make the container unkillable.
+    this.#state = { ...createdState(this.#state!, pid), status: 'Creating' };
+    writeState(this.#directory!, this.#state);
+    await this.#runHooks('prestart', pid);
+    await this.#runHooks('createRuntime', pid);
+  }
+
   /** pidfd_getfd(2) of the descriptor that init offers and keeps open until its next program. */
-  #takeMaster(plan: CreatePlan): number {
+  #takeMaster(): number {
     const talk = this.#talk!;
-    talk.send(plan.draft.cut());
     const offered = talk.expect('PTY').a;
     const pidfd = pidfdOpen(talk.pid);
     return pidfdGetfd(pidfd!, offered);

@@ -172,7 +172,10 @@ export class CreatePlan {
     }
   }
 
-  /** Ends the phase before the runtime hooks: init says that its root stands. */
+  /**
+   * Ends the phase before the runtime hooks: init says that its root stands. It is a program of its
+   * own also without hooks, so that init mounts while the rest is planned.
+   */
   mounted(): Program {
     sendMessage(this.draft.builder, 'MOUNTED');
     return this.draft.cut();
