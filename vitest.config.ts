@@ -1,7 +1,8 @@
 /**
  * The test suite's projects: unit (no root, parallel), compat (the integration tests on the
- * distribution's runc, which must pass them first), integration (the same on dist/runcell) and
- * fault. scripts/test.ts runs them all and checks the list of skips.
+ * distribution's runc, which must pass them first), integration (the same on dist/runcell), fault,
+ * and vm (what only the test system can show: scripts/vm.ts runs it there, with integration).
+ * scripts/test.ts runs all but the last and checks the list of skips.
  */
 
 import { defineConfig } from 'vitest/config';
@@ -65,6 +66,15 @@ export default defineConfig({
           include: ['test/fault/**/*.test.ts'],
           globalSetup: 'test/helpers/build.ts',
           sequence: { groupOrder: 3 },
+        },
+      },
+      {
+        test: {
+          ...rooted,
+          name: 'vm',
+          include: ['test/vm/**/*.test.ts'],
+          globalSetup: 'test/helpers/build.ts',
+          sequence: { groupOrder: 4 },
         },
       },
     ],
