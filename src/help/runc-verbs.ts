@@ -162,6 +162,44 @@ export class Exec extends Verb {
   };
 }
 
+const limit = (description: string, helpValue = 'N') => Flags.string({ description, helpValue });
+const ignored = () => Flags.string({ description: 'is ignored', hidden: true });
+
+export class Update extends Verb {
+  static override summary = 'change the limits of a container';
+  static override description =
+    'What is not given stays as it is; -1 takes a limit away. Sizes are bytes, or have one of the ' +
+    'suffixes k, m and g. When one limit cannot be set, none is changed.';
+  static override args = containerId;
+  static override flags = {
+    resources: Flags.string({
+      char: 'r',
+      description:
+        'file with an object as linux.resources of config.json, - for standard input; the flags ' +
+        'below are ignored then',
+      helpValue: 'FILE',
+    }),
+    'blkio-weight': limit('share of block I/O, 10 to 1000'),
+    'cpu-period': limit('period of the CPU quota, microseconds'),
+    'cpu-quota': limit('CPU time in each period, microseconds'),
+    'cpu-burst': limit('unused CPU time that may be saved up, microseconds'),
+    'cpu-share': limit('share of CPU time, 2 to 262144'),
+    'cpu-rt-period': limit('is refused: cgroup v2 does not have it'),
+    'cpu-rt-runtime': limit('is refused: cgroup v2 does not have it'),
+    'cpu-idle': limit('1 to run only when nothing else does'),
+    'cpuset-cpus': limit('CPUs that may be used', 'LIST'),
+    'cpuset-mems': limit('memory nodes that may be used', 'LIST'),
+    memory: limit('memory', 'SIZE'),
+    'memory-reservation': limit('memory that is reclaimed last', 'SIZE'),
+    'memory-swap': limit('memory and swap together', 'SIZE'),
+    'pids-limit': limit('processes and threads'),
+    'l3-cache-schema': limit('is not supported yet', 'SCHEMA'),
+    'mem-bw-schema': limit('is not supported yet', 'SCHEMA'),
+    'kernel-memory': ignored(),
+    'kernel-memory-tcp': ignored(),
+  };
+}
+
 export class List extends Verb {
   static override summary = 'list the containers below the root';
   static override flags = {
@@ -234,6 +272,7 @@ export const RUNC_VERBS = {
   run: Run,
   exec: Exec,
   list: List,
+  update: Update,
   pause: Pause,
   resume: Resume,
   ps: Ps,

@@ -134,7 +134,7 @@ function schemaView(value: unknown): unknown {
   return { ...(value as Config), linux: { ...linux, rootfsPropagation: propagation.slice(1) } };
 }
 
-interface SchemaCheck {
+export interface SchemaCheck {
   /** Knows the common documents alone: a no may be a yes of `explain`. */
   accepts(value: unknown): boolean;
   /** Loads the complete validator; no problems are a yes. */
@@ -146,7 +146,7 @@ interface SchemaCheck {
  * The value when the schema accepts it; else without its nulls, which runc reads as "not given" and
  * the schema refuses. Only a document that was refused is looked through for them.
  */
-function schemaChecked(value: unknown, findings: Findings, schema: SchemaCheck): unknown {
+export function schemaChecked(value: unknown, findings: Findings, schema: SchemaCheck): unknown {
   if (schema.accepts(value)) return value;
   const { bare, dropped } = withoutNulls(value);
   if (!schema.accepts(bare)) {

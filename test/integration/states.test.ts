@@ -39,6 +39,7 @@ const ROWS: readonly Row[] = [
   no('missing', 'pause ID', 'container does not exist'),
   no('missing', 'resume ID', 'container does not exist'),
   no('missing', 'ps ID', 'container does not exist'),
+  no('missing', 'update ID', 'container does not exist'),
 
   ok('created', 'start', 'ID'),
   ok('created', 'kill', 'ID', 'KILL'),
@@ -47,6 +48,7 @@ const ROWS: readonly Row[] = [
   ok('created', 'delete', '--force', 'ID'),
   ok('created', 'exec', 'ID', 'true'),
   ok('created', 'pause', 'ID'),
+  ok('created', 'update', 'ID'),
   no('created', 'resume ID', 'container not paused'),
 
   no('running', 'start ID', 'cannot start an already running container'),
@@ -57,6 +59,7 @@ const ROWS: readonly Row[] = [
   ok('running', 'exec', 'ID', 'true'),
   ok('running', 'kill', '--all', 'ID', 'TERM'),
   ok('running', 'pause', 'ID'),
+  ok('running', 'update', 'ID'),
   no('running', 'resume ID', 'container not paused'),
 
   no('paused', 'start ID', 'cannot start a container in the paused state'),
@@ -68,6 +71,7 @@ const ROWS: readonly Row[] = [
   ok('paused', 'kill', '--all', 'ID', 'KILL'),
   no('paused', 'pause ID', 'container not running'),
   ok('paused', 'resume', 'ID'),
+  ok('paused', 'update', 'ID'),
 
   no('stopped', 'start ID', 'cannot start a container that has stopped'),
   no('stopped', 'kill ID TERM', 'container not running'),
@@ -77,6 +81,7 @@ const ROWS: readonly Row[] = [
   ok('stopped', 'delete', '--force', 'ID'),
   no('stopped', 'pause ID', 'container not running'),
   no('stopped', 'resume ID', 'container not paused'),
+  no('stopped', 'update ID', 'container not running'),
   no('stopped', 'exec ID true', 'cannot exec in a stopped container', 'cannot exec in a stopped'),
 ];
 

@@ -123,6 +123,15 @@ export function loadConfigBytes(directory: string): Buffer {
   return bytes;
 }
 
+/** The resources that an update put into force; undefined while the configuration's are. */
+export function loadResourcesBytes(directory: string): Buffer | undefined {
+  return readOwnFile(`${directory}/resources.json`);
+}
+
+export function writeResources(directory: string, bytes: Uint8Array): void {
+  writeWhole(directory, 'resources.json', bytes);
+}
+
 function missing(directory: string): RuncellError {
   const target = directory.slice(directory.lastIndexOf('/') + 1);
   const reason = 'container does not exist';

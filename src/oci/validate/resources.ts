@@ -14,6 +14,7 @@ import { parseCpuList } from './scheduling.ts';
 /** `at` is `linux.resources`, or '' where the document is one of resources. */
 export function checkResources(resources: LinuxResources, at: string, findings: Findings): void {
   const path = (field: string): string => (at === '' ? field : `${at}.${field}`);
+  checkNames(resources, at, findings);
   const { memory, cpu, pids, blockIO, network } = resources;
   if (memory !== undefined) checkMemory(memory, path('memory'), findings);
   if (cpu !== undefined) checkCpu(cpu, path('cpu'), findings);
@@ -38,6 +39,46 @@ export function findingsOfResources(resources: LinuxResources, at: string): Find
 }
 
 type Amount = number | bigint;
+
+/** By part, what is known in it; '' is the whole. */
+const NAMES: { readonly [part: string]: readonly string[] } = {
+  '': [
+    ...['devices', 'memory', 'cpu', 'pids', 'blockIO'],
+    ...['hugepageLimits', 'network', 'rdma', 'unified'],
+  ],
+  memory: [
+    ...['limit', 'reservation', 'swap', 'kernel', 'kernelTCP'],
+    ...['swappiness', 'disableOOMKiller', 'useHierarchy', 'checkBeforeUpdate'],
+  ],
+  cpu: [
+    ...['shares', 'quota', 'burst', 'period', 'cpus', 'mems', 'idle'],
+    ...['realtimeRuntime', 'realtimePeriod'],
+  ],
+  pids: ['limit'],
+  blockIO: [
+    ...['weight', 'leafWeight', 'weightDevice', 'throttleReadBpsDevice'],
+    ...['throttleWriteBpsDevice', 'throttleReadIOPSDevice', 'throttleWriteIOPSDevice'],
+  ],
+  network: ['classID', 'priorities'],
+};
+
+/**
+ * Engines written in Go match names whatever their case: `Limit` would be a limit there and nothing
+ * here (security.md §5.2). Other unknown names are extensions; they are only told.
+ */
+function checkNames(resources: LinuxResources, at: string, findings: Findings): void {
+  for (const [part, names] of Object.entries(NAMES)) {
+    const value = part === '' ? resources : resources[part as keyof LinuxResources];
+    const place = [at, part].filter((text) => text !== '').join('.');
+    for (const key in value ?? {}) {
+      if (names.includes(key)) continue;
+      const path = place === '' ? key : `${place}.${key}`;
+      const meant = names.find((name) => name.toLowerCase() === key.toLowerCase());
+      if (meant === undefined) findings.debug.push(`${path}: is not known`);
+      else problem(findings, path, `is spelt ${meant}`);
+    }
+  }
+}
 
 /** cgroup v1 had it, v2 has nothing that does the same. */
 function unavailable(findings: Findings, path: string, value?: Amount | boolean): void {

@@ -1,0 +1,64 @@
+/**
+ * update: other limits for a container that is there (reference/runtime-cli.md §1.8).
+ *
+ * What is not given is left as it is, in the kernel and in the record. All of it holds or nothing
+ * does: a refused write brings the others back. Rules for devices are never touched.
+ */
+
+import type { LinuxResources } from '@opencontainers-ts/spec';
+import { RuncellError } from '../../error.ts';
+import { parseJson, stringifyJson } from '../../oci/json.ts';
+import { applyLimits, checkLimits } from '../cgroups/apply.ts';
+import { mergeResources } from '../cgroups/merge.ts';
+import { zeroPidsIsLimit } from '../cgroups/resources.ts';
+import { findCgroupRoot } from '../host/cgroup-mode.ts';
+import { lockContainer } from '../store/lock.ts';
+import {
+  loadConfigBytes,
+  loadResourcesBytes,
+  loadState,
+  writeResources,
+} from '../store/state-file.ts';
+import type { Context } from './context.ts';
+import { groupOf, locateState } from './locate.ts';
+import { statusOf } from './status.ts';
+import { parseConfig } from './stored-config.ts';
+
+export function updateContainer(context: Context, id: string, given: LinuxResources): void {
+  const directory = locateState(context, id);
+  using _lock = lockContainer(directory);
+  const state = loadState(directory);
+  const status = statusOf(directory, state);
+  if (status === 'stopped' || status === 'creating') {
+    throw new RuncellError({ code: 'state.conflict', reason: 'container not running' });
+  }
+  const group = groupOf(state);
+  const root = findCgroupRoot();
+  const config = parseConfig(loadConfigBytes(directory));
+  const inForce = resourcesInForce(directory, config.linux?.resources ?? {});
+  const resources = withCheck(given, inForce);
+  const options = { at: '', zeroPids: zeroPidsIsLimit(config.ociVersion) };
+  checkLimits(root, resources, options);
+  const applied = applyLimits({ root, directory: group, resources, ...options });
+  try {
+    const merged = mergeResources(inForce, given);
+    writeResources(directory, Buffer.from(stringifyJson(merged, 2)));
+  } catch (thrown) {
+    applied.restore();
+    throw thrown;
+  }
+}
+
+/** Those of the last update, or of the configuration. */
+export function resourcesInForce(directory: string, configured: LinuxResources): LinuxResources {
+  const bytes = loadResourcesBytes(directory);
+  if (bytes === undefined) return configured;
+  return parseJson(bytes, { source: 'resources.json', code: 'state.corrupt' }) as LinuxResources;
+}
+
+/** `memory.checkBeforeUpdate` of the configuration counts until an update says otherwise. */
+function withCheck(given: LinuxResources, inForce: LinuxResources): LinuxResources {
+  const { memory } = given;
+  if (memory === undefined || inForce.memory?.checkBeforeUpdate !== true) return given;
+  return { ...given, memory: { checkBeforeUpdate: true, ...memory } };
+}
