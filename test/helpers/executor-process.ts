@@ -10,12 +10,21 @@ import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { executorImage } from '../../src/libcontainer/executor/image.ts';
 import type { Arch } from '../../src/libcontainer/linux/arch.ts';
+import { which } from './runtime.ts';
 
 const EMULATOR: Record<Arch, readonly string[]> = { x64: [], arm64: ['qemu-aarch64-static'] };
 
-/** How this machine runs a program of that architecture. */
+/**
+ * How this machine runs a program of that architecture. A missing emulator is said at once: `spawn`
+ * would only fail later, and each test would wait for its own timeout.
+ */
 export function commandFor(arch: Arch, path: string): readonly string[] {
-  return process.arch === arch ? [path] : [...EMULATOR[arch], path];
+  if (process.arch === arch) return [path];
+  const [emulator] = EMULATOR[arch];
+  if (emulator !== undefined && which(emulator) === undefined) {
+    throw new Error(`${emulator} is not installed (apt-get install qemu-user-static)`);
+  }
+  return [...EMULATOR[arch], path];
 }
 
 export interface Exit {

@@ -27,6 +27,7 @@ import {
   stateDirOf,
 } from '../../../src/libcontainer/store/state-dir.ts';
 import { bundleScript, firstLine } from '../../helpers/bundle.ts';
+import { repository } from '../../helpers/runtime.ts';
 
 let base: string;
 const asRoot = process.geteuid!() === 0;
@@ -184,19 +185,23 @@ describe('ids', () => {
 });
 
 describe.runIf(asRoot)('the default root', () => {
-  /** In a mount namespace where /run, /tmp and /var/lib are empty; `before` is shell. */
+  /**
+   * In a mount namespace where /run, /tmp and /var/lib are empty; `before` is shell. The repository may
+   * be below one of them: it is bound to its own place again, from the working directory.
+   */
   function prepared(before: string): string {
     const script = bundleScript(`
       import { prepareRoot } from './src/libcontainer/store/state-dir.ts';
       prepareRoot('/run/runcell', { explicit: false });
     `);
-    const empty = 'for d in /run /tmp /var/lib; do mount -t tmpfs none $d; done';
+    const cover = 'for d in /run /tmp /var/lib; do mount -t tmpfs none $d; done';
+    const empty = `${cover}; mkdir -p "$2"; mount -c --bind /proc/self/cwd "$2"`;
     const show =
       'for p in /run/runcell/containers /tmp/runcell; do readlink $p || echo none; done; ' +
       'stat -c %a /run/runcell /var/lib/runcell/containers';
     const command = `${empty}; ${before}; "$0" "$1"; ${show}`;
-    const args = ['-m', 'sh', '-c', command, process.execPath, script.path];
-    const { stdout, stderr } = spawnSync('unshare', args, { encoding: 'utf8' });
+    const args = ['-m', 'sh', '-c', command, process.execPath, script.path, repository];
+    const { stdout, stderr } = spawnSync('unshare', args, { encoding: 'utf8', cwd: repository });
     script.remove();
     expect(stderr).toBe('');
     return stdout;
