@@ -47,6 +47,7 @@ describe('the foreground wait', () => {
       arch: 'x64',
       pidfd: 5,
       pid: 4711,
+      report: 6,
       gate: { kind: 'fifo', stateDir: '/run/runcell/states/c1' },
       alwaysFinish: true,
       finish: {

@@ -237,6 +237,31 @@ describe('pid file', () => {
     expect(outcome.stderr).toMatch(/no such file or directory/i);
     expect((await box.verb(['state', id])).status).toBe(1);
   });
+
+  for (const mode of [[], ['--detach']]) {
+    const how = mode.length === 0 ? 'in the foreground' : 'detached';
+    check(`run ${how}: what cannot be written leaves no container`, async (box) => {
+      const { dir } = box.bundle(['sleep', '1000']);
+      const id = box.id();
+      const file = box.path('no/such/x.pid');
+      const args = ['run', ...mode, '--bundle', dir, '--pid-file', file, id];
+      const { status, stderr } = await box.verb(args, { detached: true });
+      expect(status).toBe(1);
+      expect(stderr).toContain('no such file or directory');
+      expect((await box.verb(['state', id])).status).toBe(1);
+    });
+
+    check(`exec ${how}: what cannot be written leaves no process`, async (box) => {
+      const container = await box.start(box.bundle(['sleep', '1000']));
+      const file = box.path('no/such/x.pid');
+      const args = ['exec', ...mode, '--pid-file', file, container.id, 'sleep', '998'];
+      const { status, stderr } = await box.verb(args, { detached: true });
+      expect(status).toBe(255);
+      expect(stderr).toContain('no such file or directory');
+      const running = async () => (await box.exec(container, ['ps'])).includes('sleep 998');
+      await eventually('no process', async () => !(await running()));
+    });
+  }
 });
 
 function namespaces(pid: number): string {

@@ -197,19 +197,25 @@ async function settle(
   const writePid = (): void => {
     if (options.pidFile !== undefined) writePidFile(options.pidFile, pid);
   };
-  if (master === undefined && !options.detach) {
+  try {
+    if (master === undefined && !options.detach) {
+      writePid();
+      return becomeWaiter(context, {
+        pid,
+        gate: { kind: 'socket', fd: session.fd },
+        alwaysFinish: false,
+        finish: ['exec', process_.args![0]!],
+        keepFds: [session.fd],
+      });
+    }
+    if (master !== undefined) (await import('../console/terminal.ts')).fitTerminal(master);
+    await letGo(session, process_);
     writePid();
-    return becomeWaiter(context, {
-      pid,
-      gate: { kind: 'socket', fd: session.fd },
-      alwaysFinish: false,
-      finish: ['exec', process_.args![0]!],
-      keepFds: [session.fd],
-    });
+  } catch (thrown) {
+    session.close();
+    end(pid);
+    throw thrown;
   }
-  if (master !== undefined) (await import('../console/terminal.ts')).fitTerminal(master);
-  await letGo(session, pid, process_);
-  writePid();
   return master === undefined ? 0 : relay(pid, master);
 }
 
@@ -226,12 +232,11 @@ async function relay(pid: number, masterFd: number): Promise<number> {
 }
 
 /** One byte, then its report until end of file: it became the program, or it says why not. */
-async function letGo(session: ExecutorSession, pid: number, process_: Process): Promise<void> {
+async function letGo(session: ExecutorSession, process_: Process): Promise<void> {
   writeSync(session.fd, 'g');
   const report = session.readRest();
   session.close();
   if (report.length === 1) return;
-  end(pid);
   const { execReport } = await import('./failure.ts');
   throw execReport(report, process_.args![0]!)!;
 }

@@ -15,12 +15,14 @@ import {
   type FatalRecord,
   type Message,
 } from '../executor/protocol.ts';
+import type { Arch } from '../linux/arch.ts';
 import { ERRNO, errnoText } from '../linux/errno.ts';
 import { SIGKILL } from '../linux/sched.ts';
 import { SYSCALLS, type SyscallName } from '../linux/syscall.ts';
 import { describeExit, type ExitReport } from '../native/libc.ts';
 import { STARTED } from '../plan/execute.ts';
 import { TAG } from '../plan/messages.ts';
+import { WAIT_FAILED } from '../plan/wait.ts';
 import type { Program, Section } from '../program/builder.ts';
 import { CMP, MESSAGE_SIZE, OP, OP_SIZE, WIRE_HEADER_SIZE } from '../program/op.ts';
 import type { ProcessFailure } from './conversation.ts';
@@ -62,10 +64,12 @@ function endedError(report: ExitReport): RuncellError {
 export function operationOf(program: Program, op: number): SyscallName | 'check' | undefined {
   const view = new DataView(program.bytes.buffer, program.bytes.byteOffset + WIRE_HEADER_SIZE);
   const number = view.getUint16(op * OP_SIZE + OP.nr, true);
-  if (number === CMP) return 'check';
-  const table = SYSCALLS[program.arch] as Readonly<Record<string, number>>;
-  for (const name of Object.keys(table)) if (table[name] === number) return name as SyscallName;
-  return undefined;
+  return number === CMP ? 'check' : syscallName(program.arch, number);
+}
+
+function syscallName(arch: Arch, number: number): SyscallName | undefined {
+  const table = SYSCALLS[arch] as Readonly<Record<string, number>>;
+  return (Object.keys(table) as SyscallName[]).find((name) => table[name] === number);
 }
 
 export function sectionAt(program: Program, op: number): Section | undefined {
@@ -196,11 +200,15 @@ function quoteTail(payload: Uint8Array): string {
   return text === '' ? '' : `: ${text}`;
 }
 
-/** What init wrote to its report: undefined when it became the program. */
-export function startReport(report: Uint8Array, config: Config): RuncellError | undefined {
+/**
+ * What init wrote to its report: undefined when it became the program. The configuration is read
+ * when it is needed: the wait may have begun to remove the container.
+ */
+export function startReport(report: Uint8Array, config: () => Config): RuncellError | undefined {
   if (report.length === 0) return undefined;
-  if (report[0] !== STARTED.charCodeAt(0)) return hookFailure(report, config);
-  return report.length === 1 ? undefined : execFailure(report.subarray(1), config);
+  if (report[0] === WAIT_FAILED.charCodeAt(0)) return waitFailure(report);
+  if (report[0] !== STARTED.charCodeAt(0)) return hookFailure(report, config());
+  return report.length === 1 ? undefined : execFailure(report.subarray(1), config());
 }
 
 /** A HOOK message of startContainer, in its bytes; or what stopped init before it ran one. */
@@ -224,6 +232,22 @@ export function execFailure(record: Uint8Array, config: Pick<Config, 'process'>)
   return execError(path, fatal.errno, record.subarray(MESSAGE_SIZE));
 }
 
+/** A call of the foreground wait itself failed (plan/wait.ts): its record and its op. */
+function waitFailure(report: Uint8Array): RuncellError {
+  const record = report.subarray(1);
+  const fatal = decodeFatalRecord(record);
+  // Nobody has the FIFO open for reading: init was gone already.
+  if (fatal === undefined || fatal.errno === ERRNO.ENXIO) return diedBeforeStart();
+  const number = record[MESSAGE_SIZE]! | (record[MESSAGE_SIZE + 1]! << 8);
+  const name = syscallName(process.arch as Arch, number) ?? `system call ${number}`;
+  return new RuncellError({
+    code: 'kernel.operation',
+    operation: `wait for the container: ${name}`,
+    errno: fatal.errno,
+    op: `${name} #${fatal.op}`,
+  });
+}
+
 export function diedBeforeStart(): RuncellError {
   const reason = 'container init died before it was started';
   return new RuncellError({ code: 'kernel.init', reason });
@@ -235,5 +259,6 @@ export function execReport(report: Uint8Array, path: string): RuncellError | und
   if (report.length === 0) {
     return new RuncellError({ code: 'kernel.init', reason: 'the process ended before it ran' });
   }
+  if (report[0] === WAIT_FAILED.charCodeAt(0)) return waitFailure(report);
   return execFailure(report.subarray(1), { process: { cwd: '/', args: [path] } });
 }

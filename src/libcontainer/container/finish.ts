@@ -7,7 +7,8 @@ import { fstatSync, readSync } from 'node:fs';
 import { isRuncellError } from '../../error.ts';
 import { FINISH_STATUS_BYTES, REPORT_FD } from '../plan/wait.ts';
 import { type ContainerLock, lockContainer } from '../store/lock.ts';
-import { loadConfigBytes, loadState, writeState } from '../store/state-file.ts';
+import { removeStateDir } from '../store/state-dir.ts';
+import { loadConfigBytes, loadState, type StateFile, writeState } from '../store/state-file.ts';
 import type { Context } from './context.ts';
 import { deleteLocked } from './delete.ts';
 import { execReport, startReport } from './failure.ts';
@@ -31,17 +32,18 @@ export async function finishRun(
   const { status, report } = readFinish();
   const directory = locateState(context, id);
   let lock: ContainerLock;
+  let state: StateFile;
   try {
     lock = lockContainer(directory);
+    state = loadState(directory);
   } catch (thrown) {
-    // Somebody else deleted it while it ran: that is no failure of the program.
-    if (isRuncellError(thrown) && thrown.code === 'state.missing') return status;
-    throw thrown;
+    // Deleted while it ran, or by the wait up to the empty directory: no failure of the program.
+    if (!isRuncellError(thrown) || thrown.code !== 'state.missing') throw thrown;
+    removeStateDir(directory);
+    return status;
   }
   try {
-    const state = loadState(directory);
-    const config = parseConfig(loadConfigBytes(directory));
-    const failure = startReport(report, config);
+    const failure = startReport(report, () => parseConfig(loadConfigBytes(directory)));
     if (!options.keep || failure !== undefined) await deleteLocked(context, directory, true);
     else writeState(directory, { ...state, status: 'Stopped' });
     if (failure !== undefined) throw failure;

@@ -26,31 +26,34 @@ export interface RunOptions extends CreateOptions {
 export async function runContainer(context: Context, options: RunOptions): Promise<number> {
   if (options.detach) {
     const created = await create(context, options, { foreground: false });
-    await startOrDelete(context, created, created.state.init_process_pid);
-    if (options.pidFile !== undefined) {
-      writePidFile(options.pidFile, created.state.init_process_pid);
-    }
+    const pid = created.state.init_process_pid;
+    await orDelete(context, created, async () => {
+      await startCreated(context, created, pid);
+      if (options.pidFile !== undefined) writePidFile(options.pidFile, pid);
+    });
     return 0;
   }
   if (!options.noSubreaper) prctl(PR_SET_CHILD_SUBREAPER, 1);
   const created = await create(context, options, { foreground: true });
   return created.master === undefined
-    ? runWithoutTerminal(context, options, created)
+    ? orDelete(context, created, () => runWithoutTerminal(context, options, created))
     : runOnTerminal(context, options, created, created.master);
 }
 
-/**
- * `mainPid` is what sd_notify's MAINPID says: ours while we wait in the foreground. A container that
- * could not be started is not left behind.
- */
-async function startOrDelete(
+/** `mainPid` is what sd_notify's MAINPID says: ours while we wait in the foreground. */
+async function startCreated(
   context: Context,
   created: Created,
   mainPid = process.pid,
 ): Promise<void> {
+  const { startLocked } = await import('./start.ts');
+  await startLocked(context, created, mainPid);
+}
+
+/** A container that could not be started, or not be waited for, is not left behind. */
+async function orDelete<T>(context: Context, created: Created, step: () => Promise<T>): Promise<T> {
   try {
-    const { startLocked } = await import('./start.ts');
-    await startLocked(context, created, mainPid);
+    return await step();
   } catch (thrown) {
     created.lock.release();
     const { deleteContainer } = await import('./delete.ts');
@@ -68,9 +71,11 @@ async function runOnTerminal(
   const pid = created.state.init_process_pid;
   const pidfd = pidfdOpen(pid)!;
   const { fitTerminal, relayTerminal } = await import('../console/terminal.ts');
-  fitTerminal(masterFd);
-  await startOrDelete(context, created);
-  if (options.pidFile !== undefined) writePidFile(options.pidFile, pid);
+  await orDelete(context, created, async () => {
+    fitTerminal(masterFd);
+    await startCreated(context, created);
+    if (options.pidFile !== undefined) writePidFile(options.pidFile, pid);
+  });
   try {
     return await relayTerminal({ masterFd, pidfd });
   } finally {
@@ -95,7 +100,7 @@ async function runWithoutTerminal(
   const { directory, state, config } = created;
   const poststart = (config.hooks?.poststart?.length ?? 0) > 0;
   const startHere = poststart || options.notifySocket !== undefined;
-  if (startHere) await startOrDelete(context, created);
+  if (startHere) await startCreated(context, created);
   else writeState(directory, { ...state, status: 'Running' });
   const pid = state.init_process_pid;
   if (options.pidFile !== undefined) writePidFile(options.pidFile, pid);

@@ -6,7 +6,7 @@
 import { RuncellError } from '../../error.ts';
 import { becomeExecutor } from '../executor/wait.ts';
 import type { Arch } from '../linux/arch.ts';
-import { pidfdOpen } from '../native/libc.ts';
+import { memfdCreate, pidfdOpen } from '../native/libc.ts';
 import { planWait, type WaitRequest } from '../plan/wait.ts';
 import type { Context } from './context.ts';
 import { executorPath, launcherPath } from './installation.ts';
@@ -21,15 +21,17 @@ export interface Waiter {
   readonly keepFds: readonly number[];
 }
 
-/** Does not return: this process goes on as the executor. */
+/** Does not return: this process goes on as the executor. What throws has let nothing go yet. */
 export function becomeWaiter(context: Context, waiter: Waiter): never {
   const pidfd = pidfdOpen(waiter.pid);
   if (pidfd === undefined) throw new RuncellError({ code: 'kernel.init', reason: 'init is gone' });
   const { finish, keepFds, ...rest } = waiter;
+  const report = memfdCreate('runcell:report');
   const program = planWait({
     ...rest,
     arch: process.arch as Arch,
     pidfd,
+    report,
     finish: {
       path: launcherPath(),
       args: finishArgs(context, finish),
@@ -39,7 +41,7 @@ export function becomeWaiter(context: Context, waiter: Waiter): never {
   return becomeExecutor({
     image: executorPath(),
     programs: [program],
-    keep: [pidfd, ...keepFds],
+    keep: [pidfd, report, ...keepFds],
   });
 }
 

@@ -6,7 +6,11 @@
  * It is the same process, so the container's process stays its child. All signals are blocked and
  * read from a signalfd(2); orphans that come to it as a subreaper are reaped. When the end needs
  * decisions (the start failed, hooks, something to remove that is not ordinary), it becomes the
- * compiler again by executing the launcher with the hidden verb `finish`. Pure.
+ * compiler again by executing the launcher with the hidden verb `finish`. A call of the wait itself
+ * that fails ends the container and goes the same way: what `finish` reads was made beforehand. Pure.
+ *
+ * The report's file: u64 status, then what the container's process reported about its start, or
+ * WAIT_FAILED, the fatal record of the wait (docs/program.md) and the first word of its op.
  */
 
 import type { Arch } from '../linux/arch.ts';
@@ -15,7 +19,6 @@ import {
   AT_REMOVEDIR,
   F_SETFD,
   F_SETFL,
-  MFD_CLOEXEC,
   O_CLOEXEC,
   O_DIRECTORY,
   O_NOFOLLOW,
@@ -30,12 +33,20 @@ import {
   SIGACTION_SIZE,
   SIGCHLD,
   SIGINFO_SIZE,
+  SIGKILL,
   SIGSET_SIZE,
   WEXITED,
   WNOHANG,
   WNOWAIT,
 } from '../linux/sched.ts';
-import { type Label, type Program, ProgramBuilder, type Slot } from '../program/builder.ts';
+import {
+  type Label,
+  type Program,
+  ProgramBuilder,
+  RECORD_ADDRESS,
+  Slot,
+} from '../program/builder.ts';
+import { DATA, MESSAGE_SIZE, OP_SIZE, PROGRAM_BASE } from '../program/op.ts';
 import { load } from './draft.ts';
 
 const SIGURG = 23;
@@ -55,12 +66,16 @@ const CLD_EXITED = 1;
 
 /** Where `finish` finds what happened: the status, then the report that init or exec wrote. */
 export const FINISH_STATUS_BYTES = 8;
+/** First byte of a report of the wait itself. */
+export const WAIT_FAILED = 'w';
 
 export interface WaitRequest {
   readonly arch: Arch;
   /** Descriptor of the pidfd of the process that is waited for, and its number. */
   readonly pidfd: number;
   readonly pid: number;
+  /** An empty file for what `finish` is told: memory that is needed at the end is there at the start. */
+  readonly report: number;
   /** How the process is let go and where it reports. */
   readonly gate:
     | { readonly kind: 'fifo'; readonly stateDir: string }
@@ -97,16 +112,22 @@ export function planWait(request: WaitRequest): Program {
   };
   const ended = b.label();
   const finish = b.label();
+  const broken = b.label();
+  b.sum(slots.status, 255);
+  b.trap(broken);
   planSignals(b, slots);
   planLetGo(b, request, slots, finish);
   planLoop(b, request, slots, ended);
   b.place(ended);
   planStatus(b, request, slots);
   planJudge(b, request, slots, finish);
-  if (!request.alwaysFinish) {
+  if (request.alwaysFinish) {
+    b.jump(finish);
+  } else {
     if (request.remove !== undefined) planRemove(b, request.remove, finish);
     b.call('exit_group', [slots.status]);
   }
+  planBroken(b, request, { broken, finish });
   b.place(finish);
   planFinish(b, request, slots);
   return b.finish();
@@ -125,8 +146,6 @@ function planSignals(b: ProgramBuilder, slots: WaitSlots): void {
 /** From here on the container runs; what it reports is read when it has ended. */
 function planLetGo(b: ProgramBuilder, request: WaitRequest, slots: WaitSlots, failed: Label): void {
   const { gate } = request;
-  b.sum(slots.status, 255);
-  b.sum(slots.report, -1);
   if (gate.kind === 'started') return;
   b.section('', 'let the container go', 'exec.go');
   if (gate.kind === 'socket') {
@@ -140,14 +159,11 @@ function planLetGo(b: ProgramBuilder, request: WaitRequest, slots: WaitSlots, fa
   const [goPath, reportPath] = ['exec.go', 'exec.report'].map((name) =>
     b.string(`${gate.stateDir}/${name}`),
   );
-  b.call('openat', [AT_FDCWD, reportPath!, O_RDONLY | flags], {
-    into: slots.report,
-    onError: failed,
-  });
-  b.call('openat', [AT_FDCWD, goPath!, O_WRONLY | flags], { into: go, onError: failed });
+  b.call('openat', [AT_FDCWD, reportPath!, O_RDONLY | flags], { into: slots.report });
+  b.call('openat', [AT_FDCWD, goPath!, O_WRONLY | flags], { into: go });
   b.call('unlinkat', [AT_FDCWD, goPath!, 0], { tolerate: ['ENOENT'] });
   b.call('unlinkat', [AT_FDCWD, reportPath!, 0], { tolerate: ['ENOENT'] });
-  b.call('write', [go, b.string('1'), 1], { onError: failed });
+  b.call('write', [go, b.string('1'), 1]);
   b.call('close', [go]);
 }
 
@@ -226,20 +242,10 @@ function planJudge(b: ProgramBuilder, request: WaitRequest, slots: WaitSlots, fi
   b.section('', 'did it start', 'report');
   const length = b.slot('report length');
   const buffer = b.space(REPORT_BYTES);
-  const fine = b.label();
-  const copy = b.slot('report copy');
-  b.call('memfd_create', [b.string('report'), MFD_CLOEXEC], { into: copy });
-  b.call('pwrite64', [copy, b.words([0]), FINISH_STATUS_BYTES, 0]);
   b.call('read', [slots.report, buffer, REPORT_BYTES], { into: length, onError: finish });
-  b.call('pwrite64', [copy, buffer, length, FINISH_STATUS_BYTES], { onError: finish });
-  b.sum(slots.report, copy);
+  b.call('pwrite64', [request.report, buffer, length, FINISH_STATUS_BYTES]);
   // ECHILD only says "not one byte"
-  const odd = b.label();
-  b.check(length, 0xffffffff, 1, 'ECHILD', { onError: odd });
-  b.jump(fine);
-  b.place(odd);
-  b.jump(finish);
-  b.place(fine);
+  b.check(length, 0xffffffff, 1, 'ECHILD', { onError: finish });
 }
 
 /** The ordinary end: state directory and cgroup, under the lock; any surprise is for `finish`. */
@@ -261,28 +267,48 @@ function planRemove(
   b.call('unlinkat', [AT_FDCWD, path, AT_REMOVEDIR], { onError: finish });
 }
 
+/**
+ * A call of the wait itself failed, and nobody would wait: the container's process is ended, and
+ * `finish` says which call it was.
+ */
+function planBroken(
+  b: ProgramBuilder,
+  request: WaitRequest,
+  to: { broken: Label; finish: Label },
+): void {
+  b.place(to.broken);
+  b.section('', 'tell that the wait failed', `pid ${request.pid}`);
+  const { report, pidfd } = request;
+  const op = b.slot('failed op');
+  b.sum(op, new Slot((DATA.record + 8 - DATA.slots) / 8, 'record op'));
+  for (let size = 1; size < OP_SIZE; size *= 2) b.sum(op, op, op);
+  b.sum(op, op, PROGRAM_BASE);
+  const at = FINISH_STATUS_BYTES;
+  b.call('pwrite64', [report, b.string(WAIT_FAILED), 1, at]);
+  b.call('pwrite64', [report, RECORD_ADDRESS, MESSAGE_SIZE, at + 1]);
+  b.call('pwrite64', [report, op, 8, at + 1 + MESSAGE_SIZE]);
+  b.call('pidfd_send_signal', [pidfd, SIGKILL, 0, 0], { tolerate: ['ESRCH'] });
+  b.call('waitid', [P_PIDFD, pidfd, b.space(SIGINFO_SIZE), WEXITED, 0], {
+    retry: true,
+    tolerate: ['ECHILD'],
+  });
+}
+
 /** execve of the launcher; descriptor 3 holds the status and the report. */
 function planFinish(b: ProgramBuilder, request: WaitRequest, slots: WaitSlots): void {
   b.section('', 'become the compiler again', request.finish.path);
   const { path, args, env } = request.finish;
-  const file = b.slot('report file');
-  const made = b.label();
-  b.sum(file, slots.report);
-  const own = b.label();
-  // Without a report of its own the file holds the status alone.
-  b.call('pwrite64', [file, b.words([0]), FINISH_STATUS_BYTES, 0], { onError: own });
-  b.jump(made);
-  b.place(own);
-  b.call('memfd_create', [b.string('report'), MFD_CLOEXEC], { into: file });
-  b.place(made);
-  const status = b.words([0]);
-  b.sum(status, slots.status);
-  b.call('pwrite64', [file, status, FINISH_STATUS_BYTES, 0]);
-  b.call('dup3', [file, REPORT_FD, 0], { tolerate: ['EINVAL'] });
+  const mute = b.label();
+  b.trap(mute);
+  b.call('pwrite64', [request.report, slots.status.address, FINISH_STATUS_BYTES, 0]);
+  b.call('dup3', [request.report, REPORT_FD, 0], { tolerate: ['EINVAL'] });
   b.call('fcntl', [REPORT_FD, F_SETFD, 0]);
   b.call('rt_sigprocmask', [SIG_SETMASK, b.words([0]), 0, SIGSET_SIZE]);
-  const argv = b.stringArray(args);
-  b.call('execve', [b.string(path), argv, environment(b, env)]);
+  b.call('execve', [b.string(path), b.stringArray(args), environment(b, env)]);
+  b.place(mute);
+  const text = 'runcell: the launcher could not be executed again when the container had ended\n';
+  b.call('write', [2, b.string(text), text.length], { tolerate: ['EPIPE', 'EAGAIN'] });
+  b.call('exit_group', [slots.status]);
 }
 
 /** What `finish` is given its report as. */

@@ -15,7 +15,9 @@ import {
   sectionAt,
   startReport,
 } from '../../../src/libcontainer/container/failure.ts';
+import type { Arch } from '../../../src/libcontainer/linux/arch.ts';
 import { ERRNO, type ErrnoName } from '../../../src/libcontainer/linux/errno.ts';
+import { SYSCALLS } from '../../../src/libcontainer/linux/syscall.ts';
 import { TAG } from '../../../src/libcontainer/plan/messages.ts';
 import { ProgramBuilder } from '../../../src/libcontainer/program/builder.ts';
 
@@ -179,34 +181,44 @@ describe('the report of a start', () => {
   const record = words(-1, 7, -ERRNO.ENOENT, 0);
 
   test('nothing or one byte: it runs', () => {
-    expect(startReport(new Uint8Array(0), config)).toBeUndefined();
-    expect(startReport(text('0'), config)).toBeUndefined();
+    expect(startReport(new Uint8Array(0), () => config)).toBeUndefined();
+    expect(startReport(text('0'), () => config)).toBeUndefined();
   });
 
   test('a record and the head of the file', () => {
     const head = text('#!/bin/nope\n');
-    expect(startReport(join(text('0'), record, head), config)?.message).toContain(
+    expect(startReport(join(text('0'), record, head), () => config)?.message).toContain(
       'exec sh: no such file or directory: the interpreter /bin/nope of the script is missing',
     );
   });
 
   test('a hook that failed', () => {
     const report = join(words(TAG.HOOK, 1, 5, 2), text('no'));
-    expect(startReport(report, config)?.message).toBe(
+    expect(startReport(report, () => config)?.message).toBe(
       'hooks.startContainer[0] /s: exit status 5: no',
     );
   });
 
   test('a record before it was let go is no hook’s', () => {
-    expect(startReport(words(-1, 7, -ERRNO.ENOMEM, 0), config)?.message).toBe(
+    expect(startReport(words(-1, 7, -ERRNO.ENOMEM, 0), () => config)?.message).toBe(
       'start the container: cannot allocate memory (ENOMEM)',
     );
   });
 
+  test('a call of the wait itself, by its name', () => {
+    const failed = (errno: number) =>
+      join(text('w'), words(-1, 7, -errno, 0), words(SYSCALLS[process.arch as Arch].ppoll));
+    const message = 'wait for the container: ppoll: input/output error (EIO)';
+    expect(startReport(failed(ERRNO.EIO), () => config)?.message).toBe(message);
+    expect(execReport(failed(ERRNO.EIO), 'sh')?.message).toBe(message);
+    const died = 'container init died before it was started';
+    expect(startReport(failed(ERRNO.ENXIO), () => config)?.message).toBe(died);
+  });
+
   test('what is cut short', () => {
     const died = 'container init died before it was started';
-    expect(startReport(join(text('0'), record.subarray(0, 31)), config)?.message).toBe(died);
-    expect(startReport(words(TAG.HOOK, 1), config)?.message).toBe(died);
+    expect(startReport(join(text('0'), record.subarray(0, 31)), () => config)?.message).toBe(died);
+    expect(startReport(words(TAG.HOOK, 1), () => config)?.message).toBe(died);
   });
 
   test('of exec: without a byte it never ran', () => {
