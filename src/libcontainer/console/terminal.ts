@@ -15,19 +15,16 @@
 import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import { ERRNO } from '../linux/errno.ts';
 import { SIGNALS } from '../linux/signal.ts';
-import { Block } from '../native/block.ts';
 import {
   exitCodeOf,
   POLLIN,
   POLLOUT,
   type PollEntry,
   pidfdSendSignal,
-  poll,
   reapPidfd,
   setNonBlocking,
-  syscallFunction,
-  syscallNumber,
 } from '../native/libc.ts';
+import { pollAsync } from '../native/wait.ts';
 import {
   copyWindowSize,
   endOfFileCharacter,
@@ -324,24 +321,4 @@ function tryWrite(fd: number, bytes: Uint8Array, length: number): number | 'brok
     if (errno === ERRNO.ECONNRESET) return 'broken';
     throw thrown;
   }
-}
-
-/** poll(2) on a thread: the event loop, and with it the signals, go on. */
-function pollAsync(entries: readonly PollEntry[]): Promise<number[]> {
-  const block = new Block(8 * entries.length);
-  entries.forEach(({ fd, events }, index) => {
-    block.view.setInt32(8 * index, fd, true);
-    block.view.setInt16(8 * index + 4, events, true);
-  });
-  const number = syscallNumber('ppoll');
-  return new Promise((done, fail) => {
-    const finish = (error: Error | null, result: number) => {
-      if (error !== null) return fail(error);
-      // errno stayed on the thread: asking again at once either succeeds or throws it
-      if (result === -1) return done(poll(entries, 0));
-      done(entries.map((_, index) => block.view.getInt16(8 * index + 6, true)));
-    };
-    const arguments_ = [number, block.base, entries.length, null, null, 8, 0] as const;
-    syscallFunction().async(...arguments_, finish);
-  });
 }
