@@ -58,7 +58,10 @@ export interface UsageNote {
   readonly exitCode: number;
 }
 
-const notes = new WeakMap<RuncellError, UsageNote>();
+/** One for all bundles: a verb in dist/cold.cjs has this file once more (scripts/build.ts). */
+const shared = globalThis as unknown as Record<symbol, WeakMap<RuncellError, UsageNote>>;
+shared[Symbol.for('runcell.notes')] ??= new WeakMap();
+const notes = shared[Symbol.for('runcell.notes')]!;
 
 export function usageNote(error: RuncellError): UsageNote | undefined {
   return notes.get(error);

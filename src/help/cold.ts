@@ -18,6 +18,7 @@ type ColdVerb = (
 
 const VERBS: Readonly<Record<string, () => Promise<ColdVerb>>> = {
   update: async () => (await import('../commands/update.ts')).update,
+  events: async () => (await import('../commands/events.ts')).events,
   spec: async () => (await import('../commands/spec.ts')).spec,
   'storage:pull': async () => (await import('../commands/storage/pull.ts')).storagePull,
   'storage:mount': async () => (await import('../commands/storage/mount.ts')).storageMount,

@@ -235,6 +235,21 @@ export class Ps extends Verb {
   static override flags = { format: format('table or json') };
 }
 
+export class Events extends Verb {
+  static override summary = 'print statistics of a container as JSON, and its OOM kills';
+  static override description =
+    'A line each interval until the container has no process any more. A line of the type oom ' +
+    'says at which level of the cgroup tree the memory ran out.';
+  static override args = containerId;
+  static override flags = {
+    interval: Flags.string({
+      description: 'time between two lines, as 300ms, 5s or 1m30s (default: 5s)',
+      helpValue: 'TIME',
+    }),
+    stats: Flags.boolean({ description: 'print the statistics of now and end' }),
+  };
+}
+
 export class Spec extends Verb {
   static override summary = 'write a config.json to begin with';
   static override description =
@@ -276,6 +291,7 @@ export const RUNC_VERBS = {
   pause: Pause,
   resume: Resume,
   ps: Ps,
+  events: Events,
   spec: Spec,
   finish: Finish,
 };

@@ -40,6 +40,7 @@ const ROWS: readonly Row[] = [
   no('missing', 'resume ID', 'container does not exist'),
   no('missing', 'ps ID', 'container does not exist'),
   no('missing', 'update ID', 'container does not exist'),
+  no('missing', 'events ID', 'container does not exist'),
 
   ok('created', 'start', 'ID'),
   ok('created', 'kill', 'ID', 'KILL'),
