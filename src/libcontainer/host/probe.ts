@@ -7,7 +7,9 @@ import { fstatSync, readFileSync, statSync } from 'node:fs';
 import type { Config } from '@opencontainers-ts/spec';
 import { toRuncellError } from '../../error.ts';
 import type { Arch } from '../linux/arch.ts';
+import { LINUX_CAPABILITY_VERSION_3 } from '../linux/capability.ts';
 import { NAMESPACES, type NamespaceKind } from '../linux/namespace.ts';
+import { checked, syscall } from '../native/libc.ts';
 import type { HostFacts } from './facts.ts';
 import type { MountFacts } from './mount-sources.ts';
 
@@ -57,19 +59,24 @@ export function probeExecHost(cgroupDir: string | undefined): HostFacts {
   };
 }
 
-/** `6.18.44-…` as [6, 18]. */
+/** struct utsname: six fields of 65 bytes, `release` the third (uname(2)). */
+const UTSNAME = { size: 390, release: 130, field: 65 } as const;
+
+/** `6.18.44-…` as [6, 18]. By uname(2): reading a file of /proc costs ten times as much. */
 export function kernelVersion(): [number, number] {
-  const [major = 0, minor = 0] = readFileSync('/proc/sys/kernel/osrelease', 'latin1')
-    .split('.')
-    .map((part) => Number.parseInt(part, 10));
+  const name = Buffer.alloc(UTSNAME.size);
+  checked(syscall('uname', name), 'uname');
+  const release = name.toString('latin1', UTSNAME.release, UTSNAME.release + UTSNAME.field);
+  const [major = 0, minor = 0] = release.split('.').map((part) => Number.parseInt(part, 10));
   return [major, minor];
 }
 
-/** What this process holds, and which capability is the kernel's last (capabilities(7)). */
+/** What this process holds, and which capability is the kernel's last (capget(2), capabilities(7)). */
 export function probeCapabilities(): { permitted: bigint; last: number } {
-  const status = readFileSync('/proc/self/status', 'latin1');
-  const at = status.indexOf('CapPrm:\t') + 'CapPrm:\t'.length;
-  const permitted = BigInt(`0x${status.slice(at, at + 16)}`);
+  // Two structs of effective, permitted and inheritable, for capabilities 0 to 31 and 32 to 63.
+  const data = new Uint32Array(6);
+  checked(syscall('capget', Uint32Array.of(LINUX_CAPABILITY_VERSION_3, 0), data), 'capget');
+  const permitted = (BigInt(data[4]!) << 32n) | BigInt(data[1]!);
   const last = Number(readFileSync('/proc/sys/kernel/cap_last_cap', 'latin1'));
   return { permitted, last };
 }

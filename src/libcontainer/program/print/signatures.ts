@@ -118,6 +118,7 @@ export const SIGNATURES: Readonly<Record<AnySyscall, Signature>> = {
   umask: ['octal'],
   capset: ['capabilityHeader', 'capabilitySets'],
   capget: ['capabilityHeader', 'buffer'],
+  uname: ['buffer'],
   seccomp: ['enum:seccomp', 'flags:seccomp', 'address'],
   bpf: ['enum:bpf', 'bytes', 'number'],
   keyctl: keyctlSignature,
