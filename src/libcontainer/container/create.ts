@@ -13,14 +13,7 @@ import { type Bundle, loadBundle } from '../../oci/bundle.ts';
 import { hookState } from '../../oci/state.ts';
 import { hasLimits } from '../../oci/validate/unsupported.ts';
 import type { Applied } from '../cgroups/apply.ts';
-import {
-  cgroupDirectory,
-  killCgroup,
-  lacksControllers,
-  makeCgroup,
-  missingGroups,
-  removeCgroup,
-} from '../cgroups/v2.ts';
+import { cgroupDirectory, lacksControllers, makeCgroup, missingGroups } from '../cgroups/v2.ts';
 import { notifyDirectoryOf } from '../console/notify-directory.ts';
 import { checkConsole } from '../console/socket.ts';
 import { spawnExecutor } from '../executor/cold.ts';
@@ -39,7 +32,7 @@ import { planSelfCopy } from '../plan/self-copy.ts';
 import type { Program } from '../program/builder.ts';
 import { makeExecFifos } from '../store/exec-fifo.ts';
 import { type ContainerLock, lockContainer } from '../store/lock.ts';
-import { checkId, claimId, prepareRoot, removeStateDir } from '../store/state-dir.ts';
+import { checkId, claimId, prepareRoot } from '../store/state-dir.ts';
 import { loadState, type StateFile, writeConfig, writeState } from '../store/state-file.ts';
 import { callerOf, checkKeptFds, keptDescriptors } from './caller.ts';
 import type { Context } from './context.ts';
@@ -112,6 +105,7 @@ class Attempt {
   #directory: string | undefined;
   #lock: ContainerLock | undefined;
   #state: StateFile | undefined;
+  #created: StateFile | undefined;
   #session: ExecutorSession | undefined;
   #talk: Conversation | undefined;
 
@@ -135,6 +129,7 @@ class Attempt {
     await this.#claim();
     const plan = this.#plan();
     this.#sendStage(plan);
+    writeConfig(this.#directory!, this.#bundle!.configBytes);
     // While the stage works, init's program up to its mounts is made; while init mounts, the rest.
     plan.setup();
     const mounts = plan.mounted();
@@ -179,7 +174,6 @@ class Attempt {
       const { limitGroup } = await import('./limits.ts');
       this.#limits = limitGroup(cgroupRoot, wanted, bundle.config);
     }
-    writeConfig(this.#directory, bundle.configBytes);
     makeExecFifos(this.#directory);
     if (this.#options.notifySocket !== undefined) {
       const { makeNotifyDirectory } = await import('../console/notify.ts');
@@ -316,6 +310,8 @@ class Attempt {
       program = next();
     }
     talk.send(program);
+    // Init's identity is read while it works; another process may take its place yet.
+    if (stageLeaves === undefined) this.#created = createdState(this.#state!, talk.pid);
     talk.expect('CREATED');
     this.#reapStage();
     if (stageLeaves !== undefined) reap(stageLeaves);
@@ -366,7 +362,7 @@ class Attempt {
   }
 
   #finish(master: number | undefined): Created {
-    const state = createdState(this.#state!, this.#talk!.pid);
+    const state = this.#created ?? createdState(this.#state!, this.#talk!.pid);
     // A foreground run goes on at once and writes what it comes to.
     if (!this.#foreground) writeState(this.#directory!, state);
     if (this.#options.pidFile !== undefined && !this.#foreground) {
@@ -426,56 +422,22 @@ class Attempt {
 
   /** Everything that was made, in reverse; the error comes back with what could not be undone. */
   async undo(error: RuncellError): Promise<RuncellError> {
-    const problems: string[] = [];
-    const step = (action: () => void): void => {
-      try {
-        action();
-      } catch (thrown) {
-        problems.push(toRuncellError(thrown).message);
-      }
-    };
-    const pid = this.#talk?.pid ?? 0;
-    const state = this.#state;
-    if (this.#session !== undefined) step(() => this.#endProcesses(pid));
-    if (state !== undefined) step(() => this.#unmakeGroup(state));
-    if (pid !== 0) for (const problem of await this.#poststop()) problems.push(problem.message);
-    if (this.#directory !== undefined) step(() => removeStateDir(this.#directory!));
-    this.#lock?.release();
-    return problems.length === 0 ? error : error.with({ undo: problems });
-  }
-
-  /** A group that was there before stays, with what was in force in it. */
-  #unmakeGroup({ cgroup_path: group, cgroup_made: made = [] }: StateFile): void {
-    if (made.includes(group)) removeCgroup(group, made);
-    else this.#limits?.restore();
-  }
-
-  #endProcesses(pid: number): void {
-    const session = this.#session!;
-    session.close();
-    if (this.#state !== undefined) killCgroup(this.#state.cgroup_path);
-    // A pid that was reaped may be somebody else's by now.
-    for (const child of [this.#stageReaped ? 0 : session.pid, pid]) {
-      if (child === 0) continue;
-      try {
-        process.kill(child, 'SIGKILL');
-      } catch {
-        // It ended by itself.
-      }
-      reap(child);
-    }
-  }
-
-  async #poststop(): Promise<RuncellError[]> {
-    const hooks = this.#bundle!.config.hooks?.poststop ?? [];
-    if (hooks.length === 0) return [];
-    const { runAllHooks } = await import('../../hooks/run.ts');
-    return runAllHooks({
-      point: 'poststop',
-      hooks,
-      state: this.#hookState('stopped', undefined),
-      directory: this.#context.cwd || '/',
-      ...callerOf(this.#context),
+    const { undoCreate } = await import('./undo-create.ts');
+    return undoCreate(error, {
+      session: this.#session,
+      pid: this.#talk?.pid ?? 0,
+      stageReaped: this.#stageReaped,
+      state: this.#state,
+      limits: this.#limits,
+      directory: this.#directory,
+      lock: this.#lock,
+      poststop: {
+        point: 'poststop',
+        hooks: this.#bundle?.config.hooks?.poststop ?? [],
+        state: this.#bundle === undefined ? '' : this.#hookState('stopped', undefined),
+        directory: this.#context.cwd || '/',
+        ...callerOf(this.#context),
+      },
     });
   }
 }
