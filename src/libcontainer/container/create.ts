@@ -40,6 +40,7 @@ import { Conversation } from './conversation.ts';
 import { explained } from './explained.ts';
 import { writeIdMaps } from './id-maps.ts';
 import { executorPath } from './installation.ts';
+import type { NetDevices } from './net-devices.ts';
 import { homeOf } from './passwd.ts';
 import { writePidFile } from './pid-file.ts';
 import { createdState, initialState } from './record.ts';
@@ -108,6 +109,7 @@ class Attempt {
   #created: StateFile | undefined;
   #session: ExecutorSession | undefined;
   #talk: Conversation | undefined;
+  #netDevices: NetDevices | undefined;
 
   constructor(context: Context, options: CreateOptions, foreground: boolean) {
     this.#context = context;
@@ -126,6 +128,9 @@ class Attempt {
     const { consoleSocket } = this.#options;
     checkConsole({ terminal, detach: !this.#foreground, consoleSocket });
     checkKeptFds(this.#context.handOver, this.#options);
+    if (config.linux.netDevices !== undefined) {
+      this.#netDevices = (await import('./net-devices.ts')).NetDevices.prepare(config);
+    }
     await this.#claim();
     const plan = this.#plan();
     this.#sendStage(plan);
@@ -135,6 +140,7 @@ class Attempt {
     const mounts = plan.mounted();
     const home = this.#homeOnHost(plan);
     this.#awaitInit(plan);
+    this.#netDevices?.move(this.#talk!.pid);
     this.#talk!.send(mounts);
     const master = await this.#runInit(plan, home);
     return this.#finish(master);
@@ -368,6 +374,7 @@ class Attempt {
     if (this.#options.pidFile !== undefined && !this.#foreground) {
       writePidFile(this.#options.pidFile, state.init_process_pid);
     }
+    this.#netDevices?.commit();
     this.#session!.close();
     return {
       directory: this.#directory!,
@@ -429,6 +436,7 @@ class Attempt {
       stageReaped: this.#stageReaped,
       state: this.#state,
       limits: this.#limits,
+      netDevices: this.#netDevices,
       directory: this.#directory,
       lock: this.#lock,
       poststop: {

@@ -60,17 +60,26 @@ function endedError(report: ExitReport): RuncellError {
   return new RuncellError({ code: 'kernel.init', reason, hint });
 }
 
-/** The op's system call, `check` for a comparison. */
-export function operationOf(program: Program, op: number): SyscallName | 'check' | undefined {
+/** The op's system call; `check` for a comparison, `netlink` for one of the kernel's answer. */
+export function operationOf(
+  program: Program,
+  op: number,
+): SyscallName | 'check' | 'netlink' | undefined {
   const view = new DataView(program.bytes.buffer, program.bytes.byteOffset + WIRE_HEADER_SIZE);
   const number = view.getUint16(op * OP_SIZE + OP.nr, true);
-  return number === CMP ? 'check' : syscallName(program.arch, number);
+  const load = view.getUint8(op * OP_SIZE + OP.load);
+  if (number !== CMP) return syscallName(program.arch, number);
+  // Only an answer brings its own errno (program/builder.ts, `check`).
+  return (load & ERRNO_LOADED) === 0 ? 'check' : 'netlink';
 }
 
 function syscallName(arch: Arch, number: number): SyscallName | undefined {
   const table = SYSCALLS[arch] as Readonly<Record<string, number>>;
   return (Object.keys(table) as SyscallName[]).find((name) => table[name] === number);
 }
+
+/** The fourth argument is loaded. */
+const ERRNO_LOADED = 1 << 3;
 
 export function sectionAt(program: Program, op: number): Section | undefined {
   return program.sections[program.sectionOf[op] ?? -1];

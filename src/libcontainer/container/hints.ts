@@ -35,6 +35,10 @@ const RULES: readonly Rule[] = [
     'the policy needs CAP_SYS_NICE, and SCHED_DEADLINE all CPUs of its cpuset',
   ],
   [
+    (f) => at('linux.netDevices')(f) && / back$/.test(f.reason),
+    'it is in its namespace again under another name, dev0 or the like',
+  ],
+  [
     (f) => f.operation === 'pivot_root' && f.errno === ERRNO.EINVAL,
     'on an initramfs use --no-pivot',
   ],

@@ -13,6 +13,7 @@ import { reap } from '../native/libc.ts';
 import type { ContainerLock } from '../store/lock.ts';
 import { removeStateDir } from '../store/state-dir.ts';
 import type { StateFile } from '../store/state-file.ts';
+import type { NetDevices } from './net-devices.ts';
 
 /** What a create had made when it failed. */
 export interface Made {
@@ -22,6 +23,7 @@ export interface Made {
   readonly stageReaped: boolean;
   readonly state: StateFile | undefined;
   readonly limits: Applied | undefined;
+  readonly netDevices: NetDevices | undefined;
   readonly directory: string | undefined;
   readonly lock: ContainerLock | undefined;
   /** For a container that had a process. */
@@ -40,6 +42,7 @@ export function undoCreate(error: RuncellError, made: Made): RuncellError {
   };
   const { session, state, directory } = made;
   if (session !== undefined) step(() => endProcesses(session, made));
+  step(() => problems.push(...(made.netDevices?.undo() ?? [])));
   if (state !== undefined) step(() => unmakeGroup(state, made.limits));
   if (made.pid !== 0)
     for (const problem of runAllHooks(made.poststop)) problems.push(problem.message);

@@ -23,6 +23,10 @@ export const TAG = {
   JOINER: 11,
   /** The current directory is outside of the container. */
   CWD: 10,
+  /** a = number of the descriptor of a netlink socket in the container's network namespace. */
+  NETLINK: 12,
+  /** The network devices are in the container's namespace. */
+  DEVICES: 13,
 } as const;
 
 export type TagName = keyof typeof TAG;

@@ -211,16 +211,20 @@ export class ProgramBuilder {
     this.#op(SUM, [value, 0], { onZero: label });
   }
 
-  /** An error `errno` unless (u64 at `at` & mask) equals `expected`; `at` is an address. */
+  /**
+   * An error `errno` unless (u64 at `at` & mask) equals `expected`; `at` is an address. A slot holds
+   * an errno that the kernel gave in an answer.
+   */
   check(
     at: Pointer | Slot,
     mask: number | bigint,
     expected: number | bigint,
-    errno: ErrnoName,
-    options: CallOptions = {},
+    errno: ErrnoName | Slot,
+    options: CallOptions = PLAIN,
   ): void {
     const address = at.kind === 'slot' ? at.address : at;
-    this.#op(CMP, [address, mask, expected, ERRNO[errno]], options);
+    const number = typeof errno === 'string' ? ERRNO[errno] : errno;
+    this.#op(CMP, [address, mask, expected, number], options);
   }
 
   /**
@@ -253,6 +257,11 @@ export class ProgramBuilder {
     const pointer = this.space(content.length);
     this.#data.set(content, pointer.offset);
     return pointer;
+  }
+
+  /** Fills a part of what `space` gave. */
+  setBytes(at: Pointer, content: Uint8Array): void {
+    this.#data.set(content, at.offset);
   }
 
   /** `size` zero bytes, aligned to 8. */

@@ -1,7 +1,6 @@
 /**
- * What config.json can ask for and runcell does not carry out yet: seccomp, LSM labels, network
- * devices, Intel RDT, memory policy. Refused by name, never ignored. And whether there are limits,
- * which are checked apart.
+ * What config.json can ask for and runcell does not carry out yet: seccomp, LSM labels, Intel RDT,
+ * memory policy. Refused by name, never ignored. And whether there are limits, which are checked apart.
  *
  * Rules for devices are accepted, since every default document has them; the debug log says so.
  */
@@ -18,7 +17,6 @@ export function checkSupport({ config, linux, findings }: Subject): void {
   }
   if (linux.seccomp !== undefined) unsupported(findings, 'linux.seccomp');
   if (linux.mountLabel) unsupported(findings, 'linux.mountLabel', linux.mountLabel);
-  for (const name in linux.netDevices) unsupported(findings, 'linux.netDevices', name);
   if (linux.intelRdt !== undefined) unsupported(findings, 'linux.intelRdt');
   if (linux.memoryPolicy !== undefined) unsupported(findings, 'linux.memoryPolicy');
 }

@@ -102,6 +102,16 @@ describe('a fatal record', () => {
     expect(sectionAt(program(), 99)).toBeUndefined();
     expect(operationOf(program(), 3)).toBe('prctl');
   });
+
+  test('the errno of a netlink answer, with what it is about', () => {
+    const b = new ProgramBuilder('x64');
+    b.section('linux.netDevices["eth0"]', 'move eth0 into the namespace', 'eth0');
+    b.check(b.scratch(), 1, 0, b.slot('answer'));
+    const record = { op: 0, errno: ERRNO.EEXIST, ignored: 0 };
+    expect(fatalError(b.finish(), record).message).toBe(
+      'linux.netDevices["eth0"]: move eth0 into the namespace: netlink: file exists (EEXIST)',
+    );
+  });
 });
 
 describe('a process that ended', () => {

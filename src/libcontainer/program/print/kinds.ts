@@ -34,6 +34,7 @@ import {
   number,
   openFlags,
 } from './names.ts';
+import { netlinkMessage } from './netlink.ts';
 import { signalMask, signalName } from './signals.ts';
 import { type Field, STRUCTS, type StructName } from './structs.ts';
 import { quote } from './text.ts';
@@ -93,6 +94,8 @@ const SIMPLE = {
   text: (value, call) => text(value, call),
   path: (value, call) => text(value, call),
   bytes: (value, call, position) => bytes(value, call, position),
+  datagram: (value, call, position) =>
+    netlinkMessage(value, call, position) ?? bytes(value, call, position),
   buffer: (value, call, position) => buffer(value, call, sizeAt(call, position + 1)),
   intAt: (value, call) => intAt(value, call),
   argv: (value, call) => stringArray(value, call, (item) => item),

@@ -139,7 +139,7 @@ export const SIGNATURES: Readonly<Record<AnySyscall, Signature>> = {
   accept4: ['fd', 'address', 'address', 'flags:socket'],
   sendmsg: ['fd', 'message', 'flags:message'],
   recvmsg: ['fd', 'message', 'flags:message'],
-  sendto: ['fd', 'bytes', 'number', 'flags:message', 'socketAddress', 'number'],
+  sendto: ['fd', 'datagram', 'number', 'flags:message', 'socketAddress', 'number'],
   recvfrom: ['fd', 'buffer', 'number', 'flags:message', 'address', 'address'],
   shutdown: ['fd', 'enum:shutdown'],
   getsockopt: (args) => [
