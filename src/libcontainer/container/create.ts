@@ -6,7 +6,6 @@
  * undone here, in reverse.
  */
 
-import { readFileSync } from 'node:fs';
 import type { Config } from '@opencontainers-ts/spec';
 import { RuncellError, toRuncellError } from '../../error.ts';
 import { type Bundle, loadBundle } from '../../oci/bundle.ts';
@@ -38,7 +37,6 @@ import { callerOf, checkKeptFds, keptDescriptors } from './caller.ts';
 import type { Context } from './context.ts';
 import { Conversation } from './conversation.ts';
 import { explained } from './explained.ts';
-import { writeIdMaps } from './id-maps.ts';
 import { executorPath } from './installation.ts';
 import type { NetDevices } from './net-devices.ts';
 import { homeOf } from './passwd.ts';
@@ -133,13 +131,13 @@ class Attempt {
     }
     await this.#claim();
     const plan = this.#plan();
-    this.#sendStage(plan);
+    await this.#sendStage(plan);
     writeConfig(this.#directory!, this.#bundle!.configBytes);
     // While the stage works, init's program up to its mounts is made; while init mounts, the rest.
     plan.setup();
     const mounts = plan.mounted();
     const home = this.#homeOnHost(plan);
-    this.#awaitInit(plan);
+    await this.#awaitInit(plan);
     this.#netDevices?.move(this.#talk!.pid);
     this.#talk!.send(mounts);
     const master = await this.#runInit(plan, home);
@@ -224,53 +222,30 @@ class Attempt {
   }
 
   /** Up to a child in its namespaces and cgroup that waits for its program. */
-  #sendStage(plan: CreatePlan): void {
+  async #sendStage(plan: CreatePlan): Promise<void> {
     const fds = keptDescriptors(plan.draft.options.keepFds);
     const session = spawnExecutor({ image: executorPath(), fds });
     this.#session = session;
     const talk = new Conversation(session, this.#bundle!.config);
     this.#talk = talk;
     talk.send(planSelfCopy(plan.draft.facts.arch, session.ctlFd));
-    plan.idMaps.forEach((maps, index) => {
+    for (const [index, maps] of plan.idMaps.entries()) {
       talk.send(plan.holder(index));
       const holder = talk.expect('HOLDER');
-      writeIdMaps(holder.a, maps, 'mounts');
-    });
+      (await import('./id-maps.ts')).writeIdMaps(holder.a, maps, 'mounts');
+    }
     talk.send(plan.stage());
   }
 
-  #awaitInit(plan: CreatePlan): void {
+  async #awaitInit(plan: CreatePlan): Promise<void> {
     const talk = this.#talk!;
     talk.expect('PID');
-    if (plan.draft.isNewNamespace('user')) this.#mapIds(talk.pid);
-    else if (plan.draft.hasNamespace('user')) this.#compareIds(talk.pid);
-  }
-
-  #mapIds(pid: number): void {
-    const { uidMappings = [], gidMappings = [] } = this.#bundle!.config.linux;
-    writeIdMaps(pid, { uidMappings, gidMappings }, 'linux');
-  }
-
-  /** Mappings beside a user namespace that is joined must be its own (containerd and CRI-O send both). */
-  #compareIds(pid: number): void {
+    if (!plan.draft.hasNamespace('user')) return;
+    const { compareIdMaps, writeIdMaps } = await import('./id-maps.ts');
     const { linux } = this.#bundle!.config;
-    for (const [file, field] of [
-      ['uid_map', 'uidMappings'],
-      ['gid_map', 'gidMappings'],
-    ] as const) {
-      const wanted = linux[field] ?? [];
-      if (wanted.length === 0) continue;
-      const given = wanted.map((m) => `${m.containerID} ${m.hostID} ${m.size}`).sort();
-      const lines = readFileSync(`/proc/${pid}/${file}`, 'latin1').trim().split('\n');
-      const actual = lines.map((line) => line.trim().split(/\s+/).join(' ')).sort();
-      if (given.join() === actual.join()) continue;
-      throw new RuncellError({
-        code: 'config.value',
-        specPath: `linux.${field}`,
-        target: given.join(', '),
-        reason: `the user namespace that is joined has other mappings: ${actual.join(', ')}`,
-      });
-    }
+    if (!plan.draft.isNewNamespace('user')) return compareIdMaps(talk.pid, linux);
+    const { uidMappings = [], gidMappings = [] } = linux;
+    writeIdMaps(talk.pid, { uidMappings, gidMappings }, 'linux');
   }
 
   /** HOME where the environment has none: from the passwd of the rootfs, if that is what counts. */

@@ -1,7 +1,11 @@
-/** Ids of a new user namespace, written for its first process (user_namespaces(7)). */
+/**
+ * Ids of a user namespace (user_namespaces(7)): written for the first process of a new one, compared
+ * with those of one that is joined. Loaded late: most containers have none.
+ */
 
-import { writeFileSync } from 'node:fs';
-import { toRuncellError } from '../../error.ts';
+import { readFileSync, writeFileSync } from 'node:fs';
+import type { Linux } from '@opencontainers-ts/spec';
+import { RuncellError, toRuncellError } from '../../error.ts';
 import type { IdMaps } from '../plan/idmap.ts';
 
 /**
@@ -25,4 +29,25 @@ export function writeIdMaps(pid: number, maps: IdMaps, specPath: string): void {
   if (process.geteuid!() !== 0) write('setgroups', 'deny', 'gidMappings');
   write('uid_map', lines(maps.uidMappings), 'uidMappings');
   write('gid_map', lines(maps.gidMappings), 'gidMappings');
+}
+
+/** Mappings beside the path of a user namespace must be its own: containerd and CRI-O send both. */
+export function compareIdMaps(pid: number, linux: Linux): void {
+  for (const [file, field] of [
+    ['uid_map', 'uidMappings'],
+    ['gid_map', 'gidMappings'],
+  ] as const) {
+    const wanted = linux[field] ?? [];
+    if (wanted.length === 0) continue;
+    const given = wanted.map((m) => `${m.containerID} ${m.hostID} ${m.size}`).sort();
+    const lines = readFileSync(`/proc/${pid}/${file}`, 'latin1').trim().split('\n');
+    const actual = lines.map((line) => line.trim().split(/\s+/).join(' ')).sort();
+    if (given.join() === actual.join()) continue;
+    throw new RuncellError({
+      code: 'config.value',
+      specPath: `linux.${field}`,
+      target: given.join(', '),
+      reason: `the user namespace that is joined has other mappings: ${actual.join(', ')}`,
+    });
+  }
 }

@@ -1,7 +1,12 @@
-/** Id maps are written for a process that waits in a new user namespace; nobody is there here. */
+/**
+ * Id maps are written for a process that waits in a new user namespace, and nobody is there here; of
+ * one that is joined they are compared with what the kernel says of a process.
+ */
 
+import { readFileSync } from 'node:fs';
+import type { IDMapping } from '@opencontainers-ts/spec';
 import { describe, expect, test } from 'vitest';
-import { writeIdMaps } from '../../../src/libcontainer/container/id-maps.ts';
+import { compareIdMaps, writeIdMaps } from '../../../src/libcontainer/container/id-maps.ts';
 import { errorOf } from '../oci/helpers.ts';
 
 describe('writeIdMaps', () => {
@@ -16,5 +21,26 @@ describe('writeIdMaps', () => {
     expect(error.fields.operation).toBe(`write ${file}`);
     expect(error.fields.specPath).toMatch(/^linux\.[ug]idMappings$/);
     expect(error.errnoName).toBe('ENOENT');
+  });
+});
+
+const own = (): IDMapping[] =>
+  readFileSync('/proc/self/uid_map', 'latin1')
+    .trim()
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/).map(Number) as [number, number, number])
+    .map(([containerID, hostID, size]) => ({ containerID, hostID, size }));
+
+describe('compareIdMaps', () => {
+  test('none are asked for, or its own', () => {
+    expect(() => compareIdMaps(process.pid, {})).not.toThrow();
+    expect(() => compareIdMaps(process.pid, { uidMappings: own() })).not.toThrow();
+  });
+
+  test('others are refused with both', () => {
+    const uidMappings = [{ containerID: 0, hostID: 7, size: 1 }];
+    expect(() => compareIdMaps(process.pid, { uidMappings })).toThrow(
+      /^linux\.uidMappings 0 7 1: the user namespace that is joined has other mappings: \d/,
+    );
   });
 });
