@@ -14,6 +14,7 @@ const RUNCELL_ONLY = [
   'launcher',
   'state-file',
   'storage',
+  'top',
   'usage-document',
 ];
 

@@ -250,6 +250,21 @@ export class Events extends Verb {
   };
 }
 
+export class Top extends Verb {
+  static override summary = 'watch what every running container uses';
+  static override description =
+    'Processor, memory, processes and I/O of each container, refreshed in place; q or ctrl-C ends ' +
+    'it. Where the output is no terminal, the table is printed at each refresh.';
+  static override flags = {
+    format: format('table or json, a document a line'),
+    interval: Flags.string({
+      description: 'time between two refreshes, as 500ms or 2s (default: 2s)',
+      helpValue: 'TIME',
+    }),
+    'no-stream': Flags.boolean({ description: 'print it once and end' }),
+  };
+}
+
 export class Spec extends Verb {
   static override summary = 'write a config.json to begin with';
   static override description =
@@ -292,6 +307,7 @@ export const RUNC_VERBS = {
   resume: Resume,
   ps: Ps,
   events: Events,
+  top: Top,
   spec: Spec,
   finish: Finish,
 };

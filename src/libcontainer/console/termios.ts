@@ -81,6 +81,16 @@ export function rawModes(termios: Termios): Termios {
   return raw;
 }
 
+/** Each key as it is typed and not shown; signals are the terminal's still. */
+export function keyModes(termios: Termios): Termios {
+  const keys = termios.slice();
+  const view = new DataView(keys.buffer);
+  view.setUint32(12, view.getUint32(12, true) & ~(ICANON | ECHO | ECHONL), true);
+  keys[CC + VMIN] = 1;
+  keys[CC + VTIME] = 0;
+  return keys;
+}
+
 /** Output without a carriage return before each newline. */
 export function withoutOnlcr(termios: Termios): Termios {
   const changed = termios.slice();
@@ -94,12 +104,28 @@ export function endOfFileCharacter(termios: Termios): number {
   return termios[CC + VEOF]!;
 }
 
+/** struct winsize: u16 rows, columns, and two that nobody uses. Undefined where there is none. */
+function readWindowSize(fd: number): Uint16Array | undefined {
+  const size = new Uint16Array(4);
+  if (syscall('ioctl', fd, TIOCGWINSZ, size) < 0) return undefined;
+  return size[0] === 0 && size[1] === 0 ? undefined : size;
+}
+
+export interface WindowSize {
+  readonly columns: number;
+  readonly rows: number;
+}
+
+/** Undefined when the terminal does not know. */
+export function windowSize(fd: number): WindowSize | undefined {
+  const size = readWindowSize(fd);
+  return size === undefined ? undefined : { rows: size[0]!, columns: size[1]! };
+}
+
 /** Gives the terminal `to` the size of `from`; a terminal that knows no size is not followed. */
 export function copyWindowSize(from: number, to: number): void {
-  // struct winsize: u16 rows, columns, and two that nobody uses
-  const size = new Uint16Array(4);
-  if (syscall('ioctl', from, TIOCGWINSZ, size) < 0) return;
-  if (size[0] === 0 && size[1] === 0) return;
+  const size = readWindowSize(from);
+  if (size === undefined) return;
   const result = syscall('ioctl', to, TIOCSWINSZ, size);
   if (result !== -ERRNO.EIO) checked(result, 'set window size', to);
 }
