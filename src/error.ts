@@ -41,6 +41,8 @@ export type ErrorCode = keyof typeof ERROR_CODES;
 
 export interface ErrorFields {
   readonly code: ErrorCode;
+  /** What it happened within, before everything else: `unable to start container process`. */
+  readonly within?: string | undefined;
   /** Place in config.json, as `mounts[3].options`. */
   readonly specPath?: string | undefined;
   /** What was being done, as `mount` or a system call's name. */
@@ -82,7 +84,7 @@ export class RuncellError extends Error {
   }
 }
 
-/** One line: `where: what: why (ERRNO) - hint`. */
+/** One line: `within: where: what: why (ERRNO) - hint`. */
 export function messageOf(fields: ErrorFields): string {
   const place = [fields.specPath, fields.operation === undefined ? fields.target : undefined]
     .filter((part) => part !== undefined && part !== '')
@@ -91,7 +93,7 @@ export function messageOf(fields: ErrorFields): string {
     .filter((part) => part !== undefined && part !== '')
     .join(' ');
   const why = reasonOf(fields);
-  const text = [place, action, why].filter((part) => part !== '').join(': ');
+  const text = [fields.within ?? '', place, action, why].filter((part) => part !== '').join(': ');
   const hint = fields.hint === undefined ? '' : ` - ${fields.hint}`;
   const undo =
     fields.undo === undefined || fields.undo.length === 0

@@ -17,16 +17,19 @@ import type { Program } from '../program/builder.ts';
 export class ProcessFailure extends Error {
   readonly config: Config;
   readonly program: Program;
+  /** Whether it was the container's process, and not the stage that was to make it. */
+  readonly stands: boolean;
   readonly what:
     | { readonly fatal: FatalRecord; readonly filesystem: Uint8Array | undefined }
     | { readonly message: Message }
     | { readonly ended: ExitReport };
 
-  constructor(config: Config, program: Program, what: ProcessFailure['what']) {
+  constructor(of: Pick<ProcessFailure, 'config' | 'program' | 'stands' | 'what'>) {
     super('a container process failed');
-    this.config = config;
-    this.program = program;
-    this.what = what;
+    this.config = of.config;
+    this.program = of.program;
+    this.stands = of.stands;
+    this.what = of.what;
   }
 }
 
@@ -72,7 +75,8 @@ export class Conversation {
   }
 
   #failed(what: ProcessFailure['what']): ProcessFailure {
-    return new ProcessFailure(this.#config, this.#program!, what);
+    const stands = this.pid !== 0;
+    return new ProcessFailure({ config: this.#config, program: this.#program!, stands, what });
   }
 
   #receive(): Message {

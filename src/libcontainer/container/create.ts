@@ -85,7 +85,7 @@ export async function create(
   try {
     return await attempt.run();
   } catch (thrown) {
-    throw await attempt.undo(await explained(thrown));
+    throw await attempt.undo(await explained(thrown, true));
   }
 }
 

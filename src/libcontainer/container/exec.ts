@@ -47,7 +47,7 @@ export async function execContainer(context: Context, options: ExecOptions): Pro
     const running = startProcess(context, { options, state, config, process: process_, initPidfd });
     return await settle(context, options, process_, running);
   } catch (thrown) {
-    throw await explained(thrown);
+    throw await explained(thrown, false);
   } finally {
     closeSync(initPidfd);
   }

@@ -3,8 +3,15 @@
 import { type RuncellError, toRuncellError } from '../../error.ts';
 import { ProcessFailure } from './conversation.ts';
 
-export async function explained(thrown: unknown): Promise<RuncellError> {
-  if (!(thrown instanceof ProcessFailure)) return toRuncellError(thrown);
+/** runc's words before what kept a program from running. */
+export const NOT_STARTED = 'unable to start container process';
+
+/** `ofInit`: of a create, not an exec. */
+export async function explained(thrown: unknown, ofInit: boolean): Promise<RuncellError> {
+  if (!(thrown instanceof ProcessFailure)) {
+    const error = toRuncellError(thrown);
+    return error.code.startsWith('hook.') ? error.with({ within: NOT_STARTED }) : error;
+  }
   const { explainFailure } = await import('./failure.ts');
-  return explainFailure(thrown);
+  return explainFailure(thrown, ofInit);
 }

@@ -27,10 +27,21 @@ import type { Program, Section } from '../program/builder.ts';
 import { CMP, MESSAGE_SIZE, OP, OP_SIZE, WIRE_HEADER_SIZE } from '../program/op.ts';
 import type { ProcessFailure } from './conversation.ts';
 import { execError } from './executable.ts';
+import { NOT_STARTED } from './explained.ts';
 import { hintFor } from './hints.ts';
 
+/** runc's words before what init could not set up. */
+const IN_INIT = `${NOT_STARTED}: error during container init`;
+
 /** The error of a process that failed, with the field of config.json it was at. */
-export function explainFailure(failure: ProcessFailure): RuncellError {
+export function explainFailure(failure: ProcessFailure, ofInit: boolean): RuncellError {
+  const error = causeOf(failure);
+  // Its own process is what init becomes last, when the container stands.
+  const setUp = ofInit && failure.stands && error.fields.specPath?.startsWith('process') !== true;
+  return error.with({ within: setUp ? IN_INIT : NOT_STARTED });
+}
+
+function causeOf(failure: ProcessFailure): RuncellError {
   const { config, program, what } = failure;
   if ('fatal' in what) {
     const reason = what.filesystem === undefined ? undefined : filesystemReason(what.filesystem);
@@ -94,6 +105,8 @@ export function fatalError(program: Program, record: FatalRecord, reason?: strin
   const masked = operation === 'openat2' && record.errno === ERRNO.ENOENT && record.ignored !== 0;
   const errno = masked && record.ignored !== ERRNO.EEXIST ? record.ignored : record.errno;
   const specPath = section?.specPath ?? '';
+  if (specPath === 'process.cwd' && operation === 'chdir')
+    return chdirError(section!.target, errno);
   const note = operation === 'check' ? program.notes.get(record.op) : undefined;
   const text = reason ?? note ?? knownReason(section, operation, errno);
   return new RuncellError({
@@ -105,6 +118,12 @@ export function fatalError(program: Program, record: FatalRecord, reason?: strin
     hint: hintFor({ specPath, operation: operation ?? '', errno, reason: section?.reason ?? '' }),
     op: `${operation} #${record.op}`,
   });
+}
+
+/** runc's words. */
+function chdirError(cwd: string, errno: number): RuncellError {
+  const reason = `chdir to cwd (${JSON.stringify(cwd)}) set in config.json failed: ${errnoText(errno)}`;
+  return new RuncellError({ code: 'kernel.operation', specPath: 'process.cwd', reason, errno });
 }
 
 /** Where the kernel's word for it misleads; engines look for these (runtime-cli.md §3.3). */
@@ -228,9 +247,10 @@ export function hookFailure(bytes: Uint8Array, config: Config): RuncellError {
   if (fatal !== undefined) {
     const { op, errno } = fatal;
     const fields = { operation: 'start the container', errno, op: `#${op}` };
-    return new RuncellError({ code: 'kernel.operation', ...fields });
+    return new RuncellError({ code: 'kernel.operation', within: NOT_STARTED, ...fields });
   }
-  return hookError('startContainer', config.hooks?.startContainer ?? [], decoded.message);
+  const hooks = config.hooks?.startContainer ?? [];
+  return hookError('startContainer', hooks, decoded.message).with({ within: NOT_STARTED });
 }
 
 /** A fatal record and the head of the executable that could not be executed. */
@@ -238,7 +258,8 @@ export function execFailure(record: Uint8Array, config: Pick<Config, 'process'>)
   const fatal = decodeFatalRecord(record);
   if (fatal === undefined) return diedBeforeStart();
   const path = config.process?.args?.[0] ?? '';
-  return execError(path, fatal.errno, record.subarray(MESSAGE_SIZE));
+  const error = execError(path, fatal.errno, record.subarray(MESSAGE_SIZE));
+  return error.with({ within: NOT_STARTED });
 }
 
 /** A call of the foreground wait itself failed (plan/wait.ts): its record and its op. */
@@ -259,14 +280,15 @@ function waitFailure(report: Uint8Array): RuncellError {
 
 export function diedBeforeStart(): RuncellError {
   const reason = 'container init died before it was started';
-  return new RuncellError({ code: 'kernel.init', reason });
+  return new RuncellError({ code: 'kernel.init', within: NOT_STARTED, reason });
 }
 
 /** As `startReport`, for a process of exec. */
 export function execReport(report: Uint8Array, path: string): RuncellError | undefined {
   if (report.length === 1) return undefined;
   if (report.length === 0) {
-    return new RuncellError({ code: 'kernel.init', reason: 'the process ended before it ran' });
+    const reason = 'the process ended before it ran';
+    return new RuncellError({ code: 'kernel.init', within: NOT_STARTED, reason });
   }
   if (report[0] === WAIT_FAILED.charCodeAt(0)) return waitFailure(report);
   return execFailure(report.subarray(1), { process: { cwd: '/', args: [path] } });

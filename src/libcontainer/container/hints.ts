@@ -51,6 +51,14 @@ const RULES: readonly Rule[] = [
     'proc needs a new pid namespace and a host /proc without masks',
   ],
   [
+    (f) => f.reason.startsWith('mount mqueue') && f.errno === ERRNO.EPERM,
+    'mqueue needs an ipc namespace of the same user namespace: bind /dev/mqueue instead',
+  ],
+  [
+    (f) => f.reason.startsWith('mount cgroup') && f.errno === ERRNO.EPERM,
+    'cgroup needs a cgroup namespace of the same user namespace: bind /sys/fs/cgroup instead',
+  ],
+  [
     (f) => at('mounts')(f) && f.errno === ERRNO.ENODEV,
     'the kernel has no such filesystem: see /proc/filesystems',
   ],

@@ -64,7 +64,7 @@ export class NetDevices {
     try {
       this.#move(pid);
     } catch (thrown) {
-      throw thrown instanceof ProcessFailure ? explainFailure(thrown) : thrown;
+      throw thrown instanceof ProcessFailure ? explainFailure(thrown, false) : thrown;
     }
   }
 

@@ -6,9 +6,8 @@
  * stays and relays the bytes.
  */
 
-import { closeSync } from 'node:fs';
 import { PR_SET_CHILD_SUBREAPER } from '../linux/sched.ts';
-import { pidfdOpen, prctl } from '../native/libc.ts';
+import { prctl } from '../native/libc.ts';
 import { writeState } from '../store/state-file.ts';
 import type { Context } from './context.ts';
 import { type Created, type CreateOptions, create } from './create.ts';
@@ -35,9 +34,11 @@ export async function runContainer(context: Context, options: RunOptions): Promi
   }
   if (!options.noSubreaper) prctl(PR_SET_CHILD_SUBREAPER, 1);
   const created = await create(context, options, { foreground: true });
-  return created.master === undefined
-    ? orDelete(context, created, () => runWithoutTerminal(context, options, created))
-    : runOnTerminal(context, options, created, created.master);
+  return orDelete(context, created, async () => {
+    if (created.master === undefined) return runWithoutTerminal(context, options, created);
+    const { runOnTerminal } = await import('./run-terminal.ts');
+    return runOnTerminal(context, options, created, created.master);
+  });
 }
 
 /** `mainPid` is what sd_notify's MAINPID says: ours while we wait in the foreground. */
@@ -59,32 +60,6 @@ async function orDelete<T>(context: Context, created: Created, step: () => Promi
     const { deleteContainer } = await import('./delete.ts');
     await deleteContainer(context, created.state.id, { force: true });
     throw thrown;
-  }
-}
-
-async function runOnTerminal(
-  context: Context,
-  options: RunOptions,
-  created: Created,
-  masterFd: number,
-): Promise<number> {
-  const pid = created.state.init_process_pid;
-  const pidfd = pidfdOpen(pid)!;
-  const { fitTerminal, relayTerminal } = await import('../console/terminal.ts');
-  await orDelete(context, created, async () => {
-    fitTerminal(masterFd);
-    await startCreated(context, created);
-    if (options.pidFile !== undefined) writePidFile(options.pidFile, pid);
-  });
-  try {
-    return await relayTerminal({ masterFd, pidfd });
-  } finally {
-    closeSync(pidfd);
-    closeSync(masterFd);
-    if (!options.keep) {
-      const { deleteContainer } = await import('./delete.ts');
-      await deleteContainer(context, options.id, { force: true });
-    }
   }
 }
 

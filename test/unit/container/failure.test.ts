@@ -54,17 +54,40 @@ const words = (...values: number[]): Uint8Array =>
 const join = (...parts: Uint8Array[]): Uint8Array => Buffer.concat(parts);
 const text = (content: string): Uint8Array => Buffer.from(content);
 
+const started = 'unable to start container process';
+const init = `${started}: error during container init`;
+
+/** The error of a failure of init, or of another process. */
+function explain(what: object, how = { ofInit: true, stands: true }) {
+  const { ofInit, stands } = how;
+  return explainFailure({ config, program: program(), stands, what } as never, ofInit);
+}
+
+describe('what a failure happened within', () => {
+  test.each<[number, boolean, boolean, string]>([
+    [0, true, true, `${init}: mounts[3]: `],
+    [0, true, false, `${started}: mounts[3]: `],
+    [0, false, true, `${started}: mounts[3]: `],
+    [1, true, true, `${started}: process.cwd: `],
+  ])('op %i, of init %s, stands %s', (op, ofInit, stands, expected) => {
+    const { message } = explain({ fatal: fatal(op, 'EIO') }, { ofInit, stands });
+    expect(message.startsWith(expected), message).toBe(true);
+  });
+});
+
 describe('a fatal record', () => {
   test('names the field, what was done to what, and why', () => {
     expect(fatalError(program(), fatal(0, 'ELOOP')).message).toBe(
       'mounts[3]: mount proc on /proc: openat2: filesystem "proc" must be mounted on ordinary directory (ELOOP)',
     );
-    const { fields } = fatalError(program(), fatal(1, 'EACCES'));
-    expect(fields).toMatchObject({
-      specPath: 'process.cwd',
-      operation: 'change to /data: chdir',
-      op: 'chdir #1',
+    expect(fatalError(program(), fatal(0, 'EACCES')).fields).toMatchObject({
+      specPath: 'mounts[3]',
+      operation: 'mount proc on /proc: openat2',
+      op: 'openat2 #0',
     });
+    expect(fatalError(program(), fatal(1, 'EACCES')).message).toBe(
+      'process.cwd: chdir to cwd ("/data") set in config.json failed: permission denied (EACCES)',
+    );
   });
 
   test('of a check says what was checked', () => {
@@ -84,9 +107,7 @@ describe('a fatal record', () => {
 
   test('takes the words of the filesystem', () => {
     const what = { fatal: fatal(0, 'EINVAL'), filesystem: text("e tmpfs: Bad value for 'size'\n") };
-    expect(explainFailure({ config, program: program(), what } as never).message).toContain(
-      ": tmpfs: Bad value for 'size' (EINVAL)",
-    );
+    expect(explain(what).message).toContain(": tmpfs: Bad value for 'size' (EINVAL)");
   });
 
   test.each([
@@ -115,8 +136,7 @@ describe('a fatal record', () => {
 });
 
 describe('a process that ended', () => {
-  const ended = (report: object) =>
-    explainFailure({ config, program: program(), what: { ended: report } } as never);
+  const ended = (report: object) => explain({ ended: report });
 
   test('by SIGKILL gets a hint', () => {
     expect(ended({ status: undefined, signal: 9 }).message).toMatch(
@@ -150,17 +170,13 @@ describe('strings that engines match', () => {
 });
 
 describe('messages', () => {
-  const explain = (tag: number, a = 0, b = 0, payload: Uint8Array = new Uint8Array(0)): string =>
-    explainFailure({
-      config,
-      program: program(),
-      what: { message: { tag, a, b, payload } },
-    } as never).message;
+  const said = (tag: number, a = 0, b = 0, payload: Uint8Array = new Uint8Array(0)): string =>
+    explain({ message: { tag, a, b, payload } }).message;
 
   test('LOOKUP, CWD, and what is none', () => {
-    expect(explain(TAG.LOOKUP, -ERRNO.ENOENT)).toContain('"sh": executable file not found');
-    expect(explain(TAG.CWD)).toContain('process.cwd /work');
-    expect(explain(4711)).toContain('unexpected message 4711');
+    expect(said(TAG.LOOKUP, -ERRNO.ENOENT)).toContain('"sh": executable file not found');
+    expect(said(TAG.CWD)).toContain('process.cwd /work');
+    expect(said(4711)).toContain('unexpected message 4711');
   });
 
   test.each<[number, number, string, string]>([
@@ -173,7 +189,7 @@ describe('messages', () => {
     [1, 3, 'one\n\n two \n', 'hooks.createContainer[0] /h0: exit status 3: one | two'],
     [2, 9, '', 'hooks.createContainer[0] /h0: signal 9'],
   ])('HOOK of kind %i', (kind, b, output, expected) => {
-    expect(explain(TAG.HOOK, kind, b, text(output))).toBe(expected);
+    expect(said(TAG.HOOK, kind, b, text(output))).toBe(`${init}: ${expected}`);
   });
 
   test('HOOK that hung, with its own timeout or the default', () => {
@@ -205,13 +221,13 @@ describe('the report of a start', () => {
   test('a hook that failed', () => {
     const report = join(words(TAG.HOOK, 1, 5, 2), text('no'));
     expect(startReport(report, () => config)?.message).toBe(
-      'hooks.startContainer[0] /s: exit status 5: no',
+      `${started}: hooks.startContainer[0] /s: exit status 5: no`,
     );
   });
 
   test('a record before it was let go is no hook’s', () => {
     expect(startReport(words(-1, 7, -ERRNO.ENOMEM, 0), () => config)?.message).toBe(
-      'start the container: cannot allocate memory (ENOMEM)',
+      `${started}: start the container: cannot allocate memory (ENOMEM)`,
     );
   });
 
@@ -221,12 +237,12 @@ describe('the report of a start', () => {
     const message = 'wait for the container: ppoll: input/output error (EIO)';
     expect(startReport(failed(ERRNO.EIO), () => config)?.message).toBe(message);
     expect(execReport(failed(ERRNO.EIO), 'sh')?.message).toBe(message);
-    const died = 'container init died before it was started';
+    const died = `${started}: container init died before it was started`;
     expect(startReport(failed(ERRNO.ENXIO), () => config)?.message).toBe(died);
   });
 
   test('what is cut short', () => {
-    const died = 'container init died before it was started';
+    const died = `${started}: container init died before it was started`;
     expect(startReport(join(text('0'), record.subarray(0, 31)), () => config)?.message).toBe(died);
     expect(startReport(words(TAG.HOOK, 1), () => config)?.message).toBe(died);
   });

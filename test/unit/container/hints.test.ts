@@ -16,6 +16,8 @@ test.each<[Parameters<typeof hint>, RegExp]>([
   [['root.path', 'pivot_root', 'EINVAL'], /--no-pivot/],
   [['mounts[3]', 'fsconfig', 'EPERM', 'mount sysfs on /sys'], /network namespace/],
   [['mounts[0]', 'fsconfig', 'EPERM', 'mount proc on /proc'], /pid namespace/],
+  [['mounts[4]', 'fsconfig', 'EPERM', 'mount mqueue on /dev/mqueue'], /ipc namespace/],
+  [['mounts[5]', 'fsconfig', 'EPERM', 'mount cgroup on /sys/fs/cgroup'], /cgroup namespace/],
   [['mounts[0]', 'fsopen', 'ENODEV', 'mount foofs on /foo'], /\/proc\/filesystems/],
   [['linux.namespaces', 'clone3', 'ENOSPC'], /max_\*_namespaces/],
   [['linux.namespaces', 'clone3', 'EBUSY'], /leaves/],
