@@ -90,6 +90,7 @@ export function createPrograms(scene: Scene): NamedProgram[] {
   const programs: NamedProgram[] = [];
   let root: NamedProgram['root'] = 'host';
   const add = (name: string, program: Program): void => {
+    if (program.before !== undefined) add(`${name}, a piece of it`, program.before);
     programs.push({ name, program, root });
   };
   const hooks = scene.config?.hooks ?? {};

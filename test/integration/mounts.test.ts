@@ -129,6 +129,27 @@ describe('mount options', () => {
     expect(seen.source).toBe('named');
   });
 
+  check('a container may have thousands of mounts', async (box) => {
+    const wanted = [
+      ...Array.from({ length: 1500 }, (_, i) => ({
+        destination: `/many/b${i}`,
+        type: 'bind',
+        source: box.dir,
+        options: ['bind', 'ro'],
+      })),
+      ...Array.from({ length: 2500 }, (_, i) => ({
+        destination: `/many/t${i}`,
+        type: 'tmpfs',
+        source: 'tmpfs',
+        options: ['size=4k', 'mode=755'],
+      })),
+    ];
+    const script =
+      'grep -c " /many/b[0-9]* ro" /proc/self/mountinfo; grep -c " /many/t" /proc/self/mountinfo';
+    const out = await box.sh(script, (spec) => spec.mounts!.push(...wanted));
+    expect(out).toBe('1500\n2500');
+  });
+
   check('data the filesystem refuses fails with its name and the reason', async (box) => {
     const bundle = box.bundle(['true'], (spec) => {
       spec.mounts.push({

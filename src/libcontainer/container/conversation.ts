@@ -46,6 +46,10 @@ export class Conversation {
   }
 
   send(program: Program): void {
+    if (program.before !== undefined) {
+      this.send(program.before);
+      this.expect('PIECE');
+    }
     this.#program = program;
     this.#session.send(program);
   }

@@ -59,6 +59,12 @@ const RULES: readonly Rule[] = [
     'cgroup needs a cgroup namespace of the same user namespace: bind /sys/fs/cgroup instead',
   ],
   [
+    (f) =>
+      at('mounts')(f) &&
+      (f.errno === ERRNO.EMFILE || (f.operation === 'dup3' && f.errno === ERRNO.EBADF)),
+    'each bind mount takes a descriptor until it is attached: raise the hard RLIMIT_NOFILE',
+  ],
+  [
     (f) => at('mounts')(f) && f.errno === ERRNO.ENODEV,
     'the kernel has no such filesystem: see /proc/filesystems',
   ],

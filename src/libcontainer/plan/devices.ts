@@ -87,13 +87,15 @@ export function planDevices(draft: Draft, fds: InitFds): void {
   const flags = O_PATH | O_CLOEXEC | O_DIRECTORY(b.arch);
   openInRoot(b, fds.root, '/dev', fds.dev, { flags });
   for (const device of listDevices(draft)) {
+    draft.breathe();
+    const b = draft.builder;
     b.section(device.specPath, `make the device ${device.path}`, device.path);
     const { parent, name } = nodeParent(b, fds, device.path);
     if (draft.hasNamespace('user')) bindNode(b, fds, parent, name, device);
     else makeNode(b, fds, parent, name, device);
     if (parent === fds.destination) b.call('close', [parent]);
   }
-  planLinks(b, fds);
+  planLinks(draft.builder, fds);
 }
 
 /** Most nodes are in /dev itself, which is open; for the others the way is made. */

@@ -64,6 +64,8 @@ export interface DraftInput {
   readonly options: PlanOptions;
 }
 
+const PIECE_OPS = 0x8000;
+
 export class Draft {
   readonly config: Config;
   readonly facts: HostFacts;
@@ -72,6 +74,8 @@ export class Draft {
   /** Written at the head of every further program: a trap is gone when its program is. */
   prologue: (() => void) | undefined;
   readonly #named = new Map<string, Slot>();
+  /** A program that goes before the one that is being written. */
+  #before: Program | undefined;
   /** The mappings of id-mapped mounts, in the order of their holders. */
   idMaps: readonly IdMaps[] = [];
 
@@ -88,9 +92,17 @@ export class Draft {
     return this.finish();
   }
 
+  /** Between two things of a list that may be long: a program holds 65534 ops, half of that is enough. */
+  breathe(): void {
+    if (this.builder.count < PIECE_OPS) return;
+    sendMessage(this.builder, 'PIECE');
+    this.#before = this.cut();
+  }
+
   /** Ends the program without END: its last op leaves the process or the image. */
   finish(): Program {
-    const program = this.builder.finish();
+    const program = this.builder.finish(this.#before);
+    this.#before = undefined;
     this.builder = new ProgramBuilder(this.facts.arch, this.builder.slots);
     this.prologue?.();
     return program;

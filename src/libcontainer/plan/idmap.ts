@@ -53,7 +53,8 @@ function keyOf(maps: IdMaps): string {
   return `${lines(maps.uidMappings)};${lines(maps.gidMappings)}`;
 }
 
-function holderFd(draft: Draft, index: number): number {
+/** The number of a holder's handle; those above the last one are free. */
+export function holderFd(draft: Draft, index: number): number {
   return 3 + draft.options.keepFds + HOLDER_FDS_ABOVE + index;
 }
 
@@ -69,8 +70,8 @@ export function planHolder(draft: Draft, index: number): void {
   b.call('clone3', [args, CLONE_ARGS_SIZE], { onZero: child });
   b.jump(done);
   b.place(child);
-  const handle = b.slot('user namespace');
-  const pid = b.slot('holder');
+  const handle = draft.slot('user namespace');
+  const pid = draft.slot('holder');
   b.call('prctl', [PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0]);
   const path = b.string('/proc/self/ns/user');
   b.call('openat', [AT_FDCWD, path, O_RDONLY | O_CLOEXEC], { into: handle });

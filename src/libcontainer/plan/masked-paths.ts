@@ -87,11 +87,12 @@ export function planMaskedPaths(draft: Draft, fds: InitFds, nullFd: Slot | undef
   const attached = b.slot('mask attached');
   b.sum(attached, 0);
   for (const [index, path] of distinct(draft.config.linux?.maskedPaths)) {
+    draft.breathe();
+    const b = draft.builder;
     b.section(`linux.maskedPaths[${index}]`, `mask ${path}`, path);
     maskPath(b, fds, path, { nullFd, empty, attached });
   }
-  b.call('close', [empty]);
-  b.call('close', [nullFd]);
+  for (const fd of [empty, nullFd]) draft.builder.call('close', [fd]);
 }
 
 /** One tmpfs for all masked directories: each costs a mount, not a superblock (runc#5275). */
@@ -158,8 +159,9 @@ function distinct(paths: readonly string[] = []): [index: number, path: string][
 
 export function planReadonlyPaths(draft: Draft, fds: InitFds): void {
   if (!draft.hasMountNamespace) return;
-  const b = draft.builder;
   for (const [index, path] of distinct(draft.config.linux?.readonlyPaths)) {
+    draft.breathe();
+    const b = draft.builder;
     b.section(`linux.readonlyPaths[${index}]`, `make ${path} read-only`, path);
     const done = b.label();
     openInRoot(b, fds.root, path, fds.destination, {

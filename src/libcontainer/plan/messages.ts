@@ -21,6 +21,8 @@ export const TAG = {
   HOLDER: 9,
   /** exec's stage goes on in a child that is in the cgroup: a = its pid. */
   JOINER: 11,
+  /** A part of a long program is done. */
+  PIECE: 12,
   /** The current directory is outside of the container. */
   CWD: 10,
   /** a = number of the descriptor of a netlink socket in the container's network namespace. */

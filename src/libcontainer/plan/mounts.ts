@@ -32,7 +32,7 @@ import { copyUp } from './copy-up.ts';
 import { openDestination } from './destination.ts';
 import { type Draft, load, mountAttr, relativePath, statxBuffer } from './draft.ts';
 import type { InitFds } from './fds.ts';
-import { idmapTree } from './idmap.ts';
+import { holderFd, idmapTree } from './idmap.ts';
 import { type ParsedMountOptions, type Propagation, parseMountOptions } from './mount-options.ts';
 
 /** A mount as the planner sees it: what kind it is once type, options and host are considered. */
@@ -43,8 +43,8 @@ export interface PlannedMount {
   readonly source: string;
   readonly type: string;
   readonly options: ParsedMountOptions;
-  /** The stage's clone of a bind source. */
-  tree: Slot | undefined;
+  /** The stage's clone of a bind source: a slot, or the number of its descriptor. */
+  tree: Slot | number | undefined;
 }
 
 /** `mounts[i]` with the cgroup and bind rules applied; runc's rootfs_linux.go:mountToRootfs. */
@@ -152,19 +152,32 @@ function notifyMount(source: string, index: number): PlannedMount {
   };
 }
 
+/** How many trees have a slot each; the data page has no more than 496 in all. */
+const TREE_SLOTS = 256;
+
 /** Stage: a detached, finished clone of every bind source, in init's descriptor table by the clone. */
 export function planBindSources(draft: Draft, mounts: readonly PlannedMount[]): void {
   const b = draft.builder;
+  let trees = 0;
   for (const mount of mounts) {
     if (mount.options.bind === 'none' || mount.options.remount) continue;
+    const tree =
+      trees < TREE_SLOTS ? b.slot(`tree of ${mount.specPath}`) : draft.slot('one more tree');
     b.section(mount.specPath, `bind ${mount.source} on ${mount.destination}`, mount.source);
-    mount.tree = b.slot(`tree of ${mount.specPath}`);
+    mount.tree = tree;
     const recursive = mount.options.bind === 'rbind' ? AT_RECURSIVE : 0;
     const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive;
-    b.call('open_tree', [AT_FDCWD, b.string(mount.source), flags], { into: mount.tree });
-    setPropagation(b, mount.tree, inheritedPropagation(draft));
+    b.call('open_tree', [AT_FDCWD, b.string(mount.source), flags], { into: tree });
+    setPropagation(b, tree, inheritedPropagation(draft));
     if (mount.options.idmap !== 'none') idmapTree(draft, mount);
-    setAttributes(b, mount.tree, mount.options, mount.options);
+    setAttributes(b, tree, mount.options, mount.options);
+    if (trees >= TREE_SLOTS) {
+      // Above every number that the kernel gives out by itself, and above the holders.
+      mount.tree = holderFd(draft, draft.idMaps.length) + 2 * TREE_SLOTS + trees;
+      b.call('dup3', [tree, mount.tree, O_CLOEXEC]);
+      b.call('close', [tree]);
+    }
+    trees++;
   }
 }
 
@@ -222,10 +235,11 @@ export function planMounts(draft: Draft, fds: InitFds, mounts: readonly PlannedM
     if (mount.options.remount) planRemount(draft, fds, mount);
     else if (mount.tree !== undefined) attachBind(draft, fds, mount, mount.tree);
     else mountFilesystem(draft, fds, mount);
+    draft.breathe();
   }
 }
 
-function attachBind(draft: Draft, fds: InitFds, mount: PlannedMount, tree: Slot): void {
+function attachBind(draft: Draft, fds: InitFds, mount: PlannedMount, tree: Value): void {
   const b = draft.builder;
   const isDirectory = draft.facts.sourceIsDirectory[mount.index] ?? true;
   openDestination(b, fds.root, mount.destination, fds.destination, {

@@ -132,6 +132,8 @@ export interface Program {
   readonly sections: readonly Section[];
   readonly notes: ReadonlyMap<number, string>;
   readonly slotNames: readonly string[];
+  /** What the same process runs first, and says with a PIECE that it has. */
+  readonly before: Program | undefined;
 }
 
 /** Words of an op, and how many ops a program has room for before it grows. */
@@ -328,8 +330,13 @@ export class ProgramBuilder {
     }
   }
 
+  /** How many ops there are so far. */
+  get count(): number {
+    return this.#count;
+  }
+
   /** The wire image. The builder is spent afterwards. */
-  finish(): Program {
+  finish(before?: Program): Program {
     const opsSize = this.#count * OP_SIZE;
     const base = PROGRAM_BASE + opsSize;
     this.#resolve(base);
@@ -348,6 +355,7 @@ export class ProgramBuilder {
       sections: this.#sections,
       notes: this.#notes,
       slotNames: this.slots.names,
+      before,
     };
   }
 

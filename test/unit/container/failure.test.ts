@@ -249,7 +249,9 @@ describe('the report of a start', () => {
 
   test('of exec: without a byte it never ran', () => {
     expect(execReport(text('0'), 'sh')).toBeUndefined();
-    expect(execReport(new Uint8Array(0), 'sh')?.message).toBe('the process ended before it ran');
+    expect(execReport(new Uint8Array(0), 'sh')?.message).toBe(
+      `${started}: the process ended before it ran`,
+    );
     expect(execReport(join(text('0'), record), '/bin/x')?.message).toContain('exec /bin/x');
   });
 });

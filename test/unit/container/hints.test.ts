@@ -18,6 +18,8 @@ test.each<[Parameters<typeof hint>, RegExp]>([
   [['mounts[0]', 'fsconfig', 'EPERM', 'mount proc on /proc'], /pid namespace/],
   [['mounts[4]', 'fsconfig', 'EPERM', 'mount mqueue on /dev/mqueue'], /ipc namespace/],
   [['mounts[5]', 'fsconfig', 'EPERM', 'mount cgroup on /sys/fs/cgroup'], /cgroup namespace/],
+  [['mounts[900]', 'open_tree', 'EMFILE'], /RLIMIT_NOFILE/],
+  [['mounts[901]', 'dup3', 'EBADF'], /RLIMIT_NOFILE/],
   [['mounts[0]', 'fsopen', 'ENODEV', 'mount foofs on /foo'], /\/proc\/filesystems/],
   [['linux.namespaces', 'clone3', 'ENOSPC'], /max_\*_namespaces/],
   [['linux.namespaces', 'clone3', 'EBUSY'], /leaves/],
