@@ -8,7 +8,8 @@ import { chmodSync, chownSync, mkdirSync, readFileSync, statSync, writeFileSync 
 import { describe, expect } from 'vitest';
 import { refusal } from '../helpers/box.ts';
 import { check } from '../helpers/check.ts';
-import { mountAt, namespaceOf, procStatus } from '../helpers/proc.ts';
+import { descendants, mountAt, namespaceOf, procStatus } from '../helpers/proc.ts';
+import { pauseReaping } from '../helpers/reaper.ts';
 import { isRuncell } from '../helpers/runtime.ts';
 import { type Spec, setNamespace, useUserNamespace } from '../helpers/spec.ts';
 
@@ -213,6 +214,19 @@ describe('user namespace by path', () => {
       setNamespace(spec, { type: 'user', path: `/proc/${first.pid}/ns/user` });
     });
     expect(numbers(await box.printed(bundle))).toEqual(['0 100000 65536']);
+  });
+
+  check('leaves no process but init to the subreaper', async (box) => {
+    const first = await box.start(box.bundle(['sleep', '100'], foreign));
+    const bundle = box.bundle(['sleep', '100'], (spec) => {
+      foreign(spec);
+      setNamespace(spec, { type: 'user', path: `/proc/${first.pid}/ns/user` });
+    });
+    pauseReaping();
+    const before = descendants(process.pid).map(({ pid }) => pid);
+    const second = await box.create(bundle);
+    const after = descendants(process.pid).filter(({ pid }) => !before.includes(pid));
+    expect(after.map(({ pid }) => pid)).toEqual([second.pid]);
   });
 
   check('without mappings is accepted', { notRunc: 'wants the mappings again' }, async (box) => {

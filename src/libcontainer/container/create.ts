@@ -101,6 +101,8 @@ class Attempt {
   #limited = false;
   #limits: Applied | undefined;
   #stageReaped = false;
+  /** The child that joins a user namespace for the stage, until it is reaped. */
+  #joiner = 0;
   #directory: string | undefined;
   #lock: ContainerLock | undefined;
   #state: StateFile | undefined;
@@ -239,11 +241,18 @@ class Attempt {
 
   async #awaitInit(plan: CreatePlan): Promise<void> {
     const talk = this.#talk!;
+    const isNew = plan.draft.isNewNamespace('user');
+    const joins = !isNew && plan.draft.hasNamespace('user');
+    if (joins) this.#joiner = talk.expect('JOINER').a;
     talk.expect('PID');
-    if (!plan.draft.hasNamespace('user')) return;
+    if (!isNew && !joins) return;
     const { compareIdMaps, writeIdMaps } = await import('./id-maps.ts');
     const { linux } = this.#bundle!.config;
-    if (!plan.draft.isNewNamespace('user')) return compareIdMaps(talk.pid, linux);
+    if (joins) {
+      reap(this.#joiner);
+      this.#joiner = 0;
+      return compareIdMaps(talk.pid, linux);
+    }
     const { uidMappings = [], gidMappings = [] } = linux;
     writeIdMaps(talk.pid, { uidMappings, gidMappings }, 'linux');
   }
@@ -409,6 +418,7 @@ class Attempt {
       session: this.#session,
       pid: this.#talk?.pid ?? 0,
       stageReaped: this.#stageReaped,
+      joiner: this.#joiner,
       state: this.#state,
       limits: this.#limits,
       netDevices: this.#netDevices,

@@ -21,6 +21,8 @@ export interface Made {
   /** The container's process, 0 when there is none yet. */
   readonly pid: number;
   readonly stageReaped: boolean;
+  /** The child that joins a user namespace for the stage, 0 when there is none. */
+  readonly joiner: number;
   readonly state: StateFile | undefined;
   readonly limits: Applied | undefined;
   readonly netDevices: NetDevices | undefined;
@@ -51,11 +53,12 @@ export function undoCreate(error: RuncellError, made: Made): RuncellError {
   return problems.length === 0 ? error : error.with({ undo: problems });
 }
 
-function endProcesses(session: ExecutorSession, { pid, stageReaped, state }: Made): void {
+function endProcesses(session: ExecutorSession, made: Made): void {
+  const { pid, stageReaped, joiner, state } = made;
   session.close();
   if (state !== undefined) killCgroup(state.cgroup_path);
   // A pid that was reaped may be somebody else's by now.
-  for (const child of [stageReaped ? 0 : session.pid, pid]) {
+  for (const child of [stageReaped ? 0 : session.pid, joiner, pid]) {
     if (child === 0) continue;
     try {
       process.kill(child, 'SIGKILL');

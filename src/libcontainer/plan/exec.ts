@@ -26,7 +26,7 @@ import { Draft, type DraftInput, openHostDirectory, sendMessage } from './draft.
 import { planExec } from './execute.ts';
 import { closeOwnFds, closePidfdSocket, type InitFds, initFds, stageFds } from './fds.ts';
 import { planKeyring } from './keyring.ts';
-import { clone } from './namespaces.ts';
+import { clone, reportJoiner } from './namespaces.ts';
 import { planReadPasswd } from './passwd.ts';
 import { buildEnvironment, needsHome, planIdentity, planLookup, planNullStdio } from './process.ts';
 import { planAffinity, planOomScore } from './scheduling.ts';
@@ -92,9 +92,7 @@ export class ExecPlan {
     b.call('exit_group', [0]);
     b.place(child);
     b.call('close', [cgroup]);
-    const own = b.slot('own pid');
-    b.call('getpid', [], { into: own });
-    sendMessage(b, 'JOINER', own);
+    reportJoiner(b);
   }
 
   #join(): void {

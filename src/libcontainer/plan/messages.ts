@@ -19,7 +19,7 @@ export const TAG = {
   HOOK: 8,
   /** A user namespace holder for an id-mapped mount waits: a = its pid. */
   HOLDER: 9,
-  /** exec's stage goes on in a child that is in the cgroup: a = its pid. */
+  /** The stage goes on in a child that is in the cgroup: a = its pid. */
   JOINER: 11,
   /** A part of a long program is done. */
   PIECE: 12,

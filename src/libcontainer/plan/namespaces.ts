@@ -112,12 +112,20 @@ function intermediate(draft: Draft, joined: JoinedNamespaces, cgroup: Slot | und
   clone(draft, { flags: CLONE_PARENT, cgroup, child, pid: b.slot('intermediate') });
   b.call('exit_group', [0]);
   b.place(child);
+  reportJoiner(b);
   // For its child: it stays outside, so that the pid it reports is the host's.
   planJoin(draft, joined, 'pid');
   planJoin(draft, joined, 'user');
   if (draft.isNewNamespace('time')) planTimeNamespace(draft);
   b.section('linux.namespaces', 'become root of the user namespace', 'uid 0');
   becomeMappedRoot(b);
+}
+
+/** The process that goes on in the stage's place says its pid, by which the compiler reaps it. */
+export function reportJoiner(b: ProgramBuilder): void {
+  const own = b.slot('own pid');
+  b.call('getpid', [], { into: own });
+  sendMessage(b, 'JOINER', own);
 }
 
 /**
