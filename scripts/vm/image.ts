@@ -26,7 +26,15 @@ import {
 } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, resolve } from 'node:path';
-import { BOOT_MODULES, FILES, keyOf, type Recipe, recipeNamed, USER } from './recipe.ts';
+import {
+  BOOT_MODULES,
+  FILES,
+  keyOf,
+  type Recipe,
+  recipeNamed,
+  UNUSED_GENERATORS,
+  USER,
+} from './recipe.ts';
 
 export interface Image {
   readonly disk: string;
@@ -133,6 +141,9 @@ function furnish({ masked }: Recipe, root: string): void {
     writeFileSync(`${root}/${name}`, text);
   }
   for (const unit of masked) symlinkSync('/dev/null', `${root}/etc/systemd/system/${unit}`);
+  const generators = `${root}/etc/systemd/system-generators`;
+  mkdirSync(generators, { recursive: true });
+  for (const name of UNUSED_GENERATORS) symlinkSync('/dev/null', `${generators}/${name}`);
   tool('chroot', [root, 'systemctl', '--quiet', 'enable', 'runcell-job.service']);
   tool('chroot', [root, 'useradd', '-m', '-u', `${USER.uid}`, '-s', '/bin/bash', USER.name]);
   for (const name of ['subuid', 'subgid']) {

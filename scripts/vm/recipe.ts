@@ -41,6 +41,7 @@ export const FILES: Readonly<Record<string, string>> = {
   'etc/machine-id': '0123456789abcdef0123456789abcdef\n',
   'etc/systemd/system.conf.d/runcell.conf':
     '[Manager]\nDefaultTimeoutStopSec=5s\nDefaultDeviceTimeoutSec=5s\n',
+  'etc/systemd/journald.conf.d/runcell.conf': '[Journal]\nStorage=volatile\n',
   // The limits a rootless container may use, as rootlesscontaine.rs/getting-started/common/cgroup2.
   'etc/systemd/system/user@.service.d/delegate.conf':
     '[Service]\nDelegate=cpu cpuset io memory pids\n',
@@ -48,8 +49,8 @@ export const FILES: Readonly<Record<string, string>> = {
   'etc/systemd/system/runcell-job.service': `[Unit]
 Description=what the disk of the project asks for
 After=basic.target systemd-user-sessions.service systemd-logind.service dbus.service
-SuccessAction=poweroff-force
-FailureAction=poweroff-force
+SuccessAction=poweroff-immediate
+FailureAction=poweroff-immediate
 
 [Service]
 Type=oneshot
@@ -69,6 +70,21 @@ TTYPath=/dev/ttyS0
 WantedBy=multi-user.target
 `,
 };
+
+/** Programs that systemd starts at boot to make units of: there is nothing to find. */
+export const UNUSED_GENERATORS = [
+  'systemd-debug-generator',
+  'systemd-fstab-generator',
+  'systemd-getty-generator',
+  'systemd-gpt-auto-generator',
+  'systemd-hibernate-resume-generator',
+  'systemd-rc-local-generator',
+  'systemd-run-generator',
+  'systemd-ssh-generator',
+  'systemd-system-update-generator',
+  'systemd-sysv-generator',
+  'systemd-tpm2-generator',
+];
 
 /** The ordinary user, with a range of subordinate ids as adduser(8) would give. */
 export const USER = { name: 'tester', uid: 1000, subordinate: 100_000, count: 65_536 };
@@ -103,11 +119,26 @@ const SYSTEM: Recipe = {
     'e2scrub_reap.service',
     'fstrim.timer',
     'getty@tty1.service',
+    'kmod-static-nodes.service',
+    'ldconfig.service',
     'modprobe@configfs.service',
     'modprobe@drm.service',
     'modprobe@efi_pstore.service',
     'modprobe@fuse.service',
+    'run-lock.mount',
     'serial-getty@ttyS0.service',
+    'sys-kernel-debug.mount',
+    'sys-kernel-tracing.mount',
+    'systemd-binfmt.service',
+    'systemd-journal-catalog-update.service',
+    'systemd-journal-flush.service',
+    'systemd-modules-load.service',
+    'systemd-random-seed.service',
+    'systemd-remount-fs.service',
+    'systemd-sysusers.service',
+    'systemd-tmpfiles-clean.timer',
+    'systemd-tmpfiles-setup-dev-early.service',
+    'systemd-update-done.service',
   ],
   gigabytes: 4,
 };
