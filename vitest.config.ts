@@ -6,6 +6,7 @@
  */
 
 import { defineConfig } from 'vitest/config';
+import { PATIENCE } from './test/helpers/eventually.ts';
 
 /** Files with nothing that runc could judge. */
 const RUNCELL_ONLY = [
@@ -22,8 +23,8 @@ const rooted = {
   pool: 'forks' as const,
   // Containers on two cores; each file has its own process, which is the subreaper of its own.
   maxWorkers: 2,
-  testTimeout: 60_000,
-  hookTimeout: 60_000,
+  testTimeout: 60_000 * PATIENCE,
+  hookTimeout: 60_000 * PATIENCE,
 };
 
 export default defineConfig({

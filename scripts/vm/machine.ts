@@ -53,15 +53,26 @@ const KERNEL_LINE = [
   'cgroup_no_v1=all',
 ].join(' ');
 
+/**
+ * The emulated time stamp counter is this machine's own, and the guest measures its frequency by a
+ * timer that fires late on a busy host: its clocks would run fast, by half and more. BogoMIPS is
+ * twice the frequency in MHz (loops_per_jiffy is made of it, arch/x86/kernel/tsc.c).
+ */
+export function timeStampCounter(cpuinfo: string): string {
+  const found = /^bogomips\s*:\s*([\d.]+)$/im.exec(cpuinfo);
+  return found === null ? '' : ` tsc_early_khz=${Math.round(Number(found[1]) * 500)}`;
+}
+
 function qemuArguments(image: Image, dir: string): string[] {
   const disk = (file: string) => [
     '-drive',
     `file=${file},if=virtio,format=raw,snapshot=on,cache=unsafe`,
   ];
+  const kernelLine = KERNEL_LINE + timeStampCounter(readFileSync('/proc/cpuinfo', 'latin1'));
   return [
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
     ...['-machine', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', '4G'],
-    ...['-kernel', image.kernel, '-initrd', image.initramfs, '-append', KERNEL_LINE],
+    ...['-kernel', image.kernel, '-initrd', image.initramfs, '-append', kernelLine],
     ...['-serial', `file:${dir}/console`],
     ...disk(image.disk),
     ...disk(`${dir}/project.img`),

@@ -21,7 +21,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { type Census, leaksSince, takeCensus } from './census.ts';
-import { eventually, sleep } from './eventually.ts';
+import { eventually, PATIENCE, sleep } from './eventually.ts';
 import { cgroupsNamed, descendants, hostMounts, isAlive } from './proc.ts';
 import { adopt, reapOrphans, startReaping, stopReaping } from './reaper.ts';
 import { makeRootfs } from './rootfs.ts';
@@ -155,7 +155,7 @@ export class Box {
       files: files ? [outFile, errFile] : undefined,
       input,
       started,
-      timeoutMs: options.timeoutMs ?? DEADLINE_MS,
+      timeoutMs: (options.timeoutMs ?? DEADLINE_MS) * PATIENCE,
       what: [file, ...args].join(' '),
     });
   }

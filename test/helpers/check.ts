@@ -8,6 +8,7 @@
 import { basename } from 'node:path';
 import { expect, test } from 'vitest';
 import { Box } from './box.ts';
+import { PATIENCE } from './eventually.ts';
 import { knownSkips, type Needs, unmetNeed } from './needs.ts';
 import { isRuncell } from './runtime.ts';
 
@@ -29,7 +30,7 @@ export function check(title: string, second: Body | CheckOptions, third?: Body):
   if (notRunc !== undefined && !isRuncell) return;
   const unmet = unmetNeed({ root: true, ...needs });
   if (unmet === undefined) {
-    test(title, { timeout: timeoutMs ?? TIMEOUT_MS }, () => inBox(body));
+    test(title, { timeout: (timeoutMs ?? TIMEOUT_MS) * PATIENCE }, () => inBox(body));
   } else {
     skipOrFail(title, unmet);
   }

@@ -4,7 +4,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
-import { parseResult } from '../../../scripts/vm/machine.ts';
+import { parseResult, timeStampCounter } from '../../../scripts/vm/machine.ts';
 import { jobScript } from '../../../scripts/vm/project.ts';
 import { keyOf, RECIPES, recipeNamed } from '../../../scripts/vm/recipe.ts';
 
@@ -24,6 +24,12 @@ describe('the result of a machine', () => {
       expect(parseResult(text)).toBeUndefined();
     },
   );
+});
+
+test('the guest is told the frequency of the time stamp counter', () => {
+  const cpuinfo = 'cpu MHz\t\t: 900.000\nbogomips\t: 4200.02\n\nbogomips\t: 4199.98\n';
+  expect(timeStampCounter(cpuinfo)).toBe(' tsc_early_khz=2100010');
+  expect(timeStampCounter('')).toBe('');
 });
 
 test('a job reaches the shell word by word', () => {
