@@ -34,6 +34,9 @@ const TOOLS: Tools = {
   objdump: 'binutils',
   go: 'golang',
   unshare: 'util-linux',
+  'dbus-daemon': 'dbus-daemon',
+  '/usr/lib/python3/dist-packages/dbus/__init__.py': 'python3-dbus',
+  '/usr/lib/python3/dist-packages/gi/__init__.py': 'python3-gi',
 };
 
 function run(args: readonly string[], env: NodeJS.ProcessEnv = {}): boolean {

@@ -5,10 +5,11 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 
-/** Command → Debian package. */
+/** Command, or the absolute path of a file → Debian package. */
 export type Tools = Readonly<Record<string, string>>;
 
 function has(tool: string): boolean {
+  if (tool.startsWith('/')) return existsSync(tool);
   const path = `${process.env['PATH'] ?? ''}:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin`;
   return path.split(':').some((dir) => dir !== '' && existsSync(`${dir}/${tool}`));
 }

@@ -34,6 +34,8 @@ export const ERROR_CODES = {
   'console.socket': 'RC6001',
   'storage.source': 'RC7001',
   'storage.operation': 'RC7002',
+  'systemd.bus': 'RC8001',
+  'systemd.unit': 'RC8002',
   internal: 'RC9001',
 } as const;
 

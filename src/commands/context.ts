@@ -6,11 +6,11 @@
  * something not built yet are refused, never ignored.
  */
 
-import fs from 'node:fs';
 import type { Values } from '../argv.ts';
 import { RuncellError } from '../error.ts';
 import type { HandOver } from '../launcher/hand-over.ts';
-import type { Context } from '../libcontainer/container/context.ts';
+import type { CgroupManager, Context } from '../libcontainer/container/context.ts';
+import { insideUserNamespace } from '../libcontainer/host/user-namespace.ts';
 import { DEFAULT_ROOT } from '../libcontainer/store/state-dir.ts';
 import { type LogOptions, openLog, type VerbLog } from '../log.ts';
 import { absolutePath } from './path.ts';
@@ -51,6 +51,7 @@ export function makeContext(
     cwd,
     handOver,
     debug: wantsDebug(globals),
+    cgroupManager: cgroupManager(globals),
     logArguments: logArguments(globals, cwd),
   };
 }
@@ -85,26 +86,20 @@ export function defaultRoot(
   return privileged ? DEFAULT_ROOT : absolutePath(`${runtimeDir}/runcell`, '/');
 }
 
-/** user_namespaces(7): the first one maps every id to itself in one line. */
-function insideUserNamespace(): boolean {
-  const lines = fs.readFileSync('/proc/self/uid_map', 'latin1').trim().split('\n');
-  return lines.length !== 1 || !/^0\s+0\s+4294967295$/.test(lines[0]!.trim());
-}
-
 function refuseUnsupported(globals: Values): void {
-  if (globals.on('systemd-cgroup')) throw unsupported('--systemd-cgroup');
   const rootless = globals.text('rootless');
   if (rootless === 'true') throw unsupported('--rootless true');
   if (rootless !== undefined && rootless !== 'false' && rootless !== 'auto') {
     throw invalid('--rootless', rootless, 'true, false or auto');
   }
-  const manager = globals.text('cgroup-manager');
-  if (manager === 'systemd' || manager === 'disabled') {
-    throw unsupported(`--cgroup-manager ${manager}`);
-  }
-  if (manager !== undefined && manager !== 'cgroupfs') {
-    throw invalid('--cgroup-manager', manager, 'cgroupfs, systemd or disabled');
-  }
+}
+
+/** runc's flag and crun's, which may be given together: podman sends the latter, CRI-O the former. */
+function cgroupManager(globals: Values): CgroupManager {
+  const fallback = globals.on('systemd-cgroup') ? 'systemd' : 'cgroupfs';
+  const manager = globals.text('cgroup-manager') ?? fallback;
+  if (manager === 'cgroupfs' || manager === 'systemd' || manager === 'disabled') return manager;
+  throw invalid('--cgroup-manager', manager, 'cgroupfs, systemd or disabled');
 }
 
 function unsupported(target: string): RuncellError {

@@ -42,7 +42,7 @@ const IGNORED = ['kernel-memory', 'kernel-memory-tcp'];
 
 const NOT_YET = ['l3-cache-schema', 'mem-bw-schema'];
 
-export function update(context: Context, line: CommandLine): undefined {
+export function update(context: Context, line: CommandLine): Promise<undefined> {
   const { flags } = line;
   for (const name of NOT_YET) {
     if (!flags.text(name)) continue;
@@ -58,7 +58,7 @@ export function update(context: Context, line: CommandLine): undefined {
   for (const text of debug) context.log.debug(text);
   if (resources.devices !== undefined)
     context.log.debug('devices: an update leaves them as they are');
-  updateContainer(context, line.args[0]!, resources);
+  return updateContainer(context, line.args[0]!, resources);
 }
 
 function readResources(context: Context, flags: Values): ReturnType<typeof parseResources> {

@@ -38,7 +38,7 @@ export abstract class Verb extends Command {
     }),
     version: Flags.boolean({ description: 'print the version', helpGroup: 'GLOBAL' }),
     'systemd-cgroup': Flags.boolean({
-      description: 'manage cgroups through systemd (not supported yet)',
+      description: 'have systemd make the cgroups: cgroupsPath is then slice:prefix:name',
       helpGroup: 'GLOBAL',
     }),
     rootless: Flags.string({
@@ -47,7 +47,7 @@ export abstract class Verb extends Command {
       helpValue: 'MODE',
     }),
     'cgroup-manager': Flags.string({
-      description: 'cgroupfs; systemd and disabled are not supported yet',
+      description: 'who makes the cgroups: cgroupfs, systemd, or disabled for none',
       helpGroup: 'GLOBAL',
       helpValue: 'NAME',
     }),

@@ -15,6 +15,8 @@ import { isRuncell } from './runtime.ts';
 export interface CheckOptions extends Needs {
   /** Why runc 1.1.5 cannot be the judge of this test. */
   readonly notRunc?: string;
+  /** Why it says nothing in the test system (scripts/vm.ts), where all integration tests run too. */
+  readonly notVm?: string;
   readonly timeoutMs?: number;
 }
 
@@ -26,8 +28,9 @@ export function check(title: string, body: Body): void;
 export function check(title: string, options: CheckOptions, body: Body): void;
 export function check(title: string, second: Body | CheckOptions, third?: Body): void {
   const body = typeof second === 'function' ? second : third!;
-  const { notRunc, timeoutMs, ...needs } = typeof second === 'function' ? {} : second;
+  const { notRunc, notVm, timeoutMs, ...needs } = typeof second === 'function' ? {} : second;
   if (notRunc !== undefined && !isRuncell) return;
+  if (notVm !== undefined && process.env['RUNCELL_TEST_VM'] !== undefined) return;
   const unmet = unmetNeed({ root: true, ...needs });
   if (unmet === undefined) {
     test(title, { timeout: (timeoutMs ?? TIMEOUT_MS) * PATIENCE }, () => inBox(body));

@@ -76,17 +76,10 @@ describe('refused by name', () => {
     });
   }
 
-  for (const global of [
-    ['--systemd-cgroup'],
-    ['--rootless', 'true'],
-    ['--cgroup-manager', 'systemd'],
-    ['--cgroup-manager', 'disabled'],
-  ]) {
-    check(`${global.join(' ')}`, own, async (box) => {
-      const line = refusal(await box.run(box.bundle(['true']), [], { global }));
-      expect(line).toContain(global[0]!.replace(/^-+/, ''));
-    });
-  }
+  check('--rootless true', own, async (box) => {
+    const global = ['--rootless', 'true'];
+    expect(refusal(await box.run(box.bundle(['true']), [], { global }))).toContain('rootless');
+  });
 });
 
 describe('accepted', () => {

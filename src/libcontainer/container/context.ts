@@ -13,6 +13,9 @@ export interface Log {
   error(message: string): void;
 }
 
+/** Who makes a container's group: runcell by files, systemd, or nobody. */
+export type CgroupManager = 'cgroupfs' | 'systemd' | 'disabled';
+
 export interface Context {
   /** Absolute path of the state root, `/run/runcell` unless `--root` says otherwise. */
   readonly root: string;
@@ -25,6 +28,8 @@ export interface Context {
   readonly cwd: string;
   readonly handOver: HandOver;
   readonly debug: boolean;
+  /** For containers that are created: one that is there has its own in its state. */
+  readonly cgroupManager: CgroupManager;
   /** The log flags as they were given, for a process that goes on with this verb. */
   readonly logArguments: readonly string[];
 }

@@ -42,6 +42,7 @@ import type { NetDevices } from './net-devices.ts';
 import { homeOf } from './passwd.ts';
 import { writePidFile } from './pid-file.ts';
 import { createdState, initialState } from './record.ts';
+import type { PlannedScope } from './scope.ts';
 
 export interface CreateOptions {
   readonly id: string;
@@ -100,6 +101,7 @@ class Attempt {
   #cgroupRoot = '';
   #limited = false;
   #limits: Applied | undefined;
+  #scope: PlannedScope | undefined;
   #stageReaped = false;
   /** The child that joins a user namespace for the stage, until it is reaped. */
   #joiner = 0;
@@ -162,24 +164,22 @@ class Attempt {
     prepareRoot(root, { explicit: explicitRoot });
     const cgroupRoot = findCgroupRoot();
     this.#cgroupRoot = cgroupRoot;
-    const wanted = cgroupDirectory(cgroupRoot, ownCgroup(), bundle.config.linux.cgroupsPath, id);
+    const wanted = await this.#groupDirectory(bundle.config);
     this.#directory = claimId(root, id);
     this.#lock = lockContainer(this.#directory);
-    const missing = missingGroups(cgroupRoot, wanted);
+    const missing = wanted === '' ? [] : missingGroups(cgroupRoot, wanted);
     this.#state = initialState({
       id,
       bundle,
       owned,
       cgroup: wanted,
-      cgroupMade: missing,
+      // Slices are systemd's own.
+      cgroupMade: this.#scope === undefined ? missing : missing.slice(-1),
+      scope: this.#scope?.known,
       noNewKeyring: this.#options.noNewKeyring,
     });
     writeState(this.#directory, this.#state);
-    makeCgroup(cgroupRoot, wanted);
-    if (this.#limited || lacksControllers(cgroupRoot, wanted)) {
-      const { limitGroup } = await import('./limits.ts');
-      this.#limits = limitGroup(cgroupRoot, wanted, bundle.config);
-    }
+    if (this.#context.cgroupManager === 'cgroupfs') await this.#makeGroup(wanted);
     makeExecFifos(this.#directory);
     if (this.#options.notifySocket !== undefined) {
       const { makeNotifyDirectory } = await import('../console/notify.ts');
@@ -187,10 +187,32 @@ class Attempt {
     }
   }
 
+  async #makeGroup(directory: string): Promise<void> {
+    const root = this.#cgroupRoot;
+    makeCgroup(root, directory);
+    if (!this.#limited && !lacksControllers(root, directory)) return;
+    const { limitGroup } = await import('./limits.ts');
+    this.#limits = limitGroup(root, directory, this.#bundle!.config);
+  }
+
+  /** Where the group will be, '' for none. Whatever another manager refuses it refuses here. */
+  async #groupDirectory(config: Config): Promise<string> {
+    const { cgroupManager } = this.#context;
+    const root = this.#cgroupRoot;
+    const { id } = this.#options;
+    if (cgroupManager === 'cgroupfs') {
+      return cgroupDirectory(root, ownCgroup(), config.linux?.cgroupsPath, id);
+    }
+    const { checkNoGroup, PlannedScope } = await import('./scope.ts');
+    if (cgroupManager === 'disabled') return checkNoGroup(config);
+    this.#scope = new PlannedScope(this.#context, id, config, root);
+    return this.#scope.directory;
+  }
+
   #plan(): CreatePlan {
     const { bundleDir, rootfsPath, config } = this.#bundle!;
     const mounts = probeMounts(config, bundleDir, rootfsPath);
-    const cgroupDir = this.#state!.cgroup_path;
+    const cgroupDir = this.#state!.cgroup_path || undefined;
     const facts = probeHost({ config, mounts, cgroupRoot: this.#cgroupRoot, cgroupDir });
     const planned = { ...config, mounts: mounts.mounts };
     const plan = new CreatePlan({ config: planned, facts, options: this.#planOptions() });
@@ -230,6 +252,7 @@ class Attempt {
     this.#session = session;
     const talk = new Conversation(session, this.#bundle!.config);
     this.#talk = talk;
+    this.#scope?.enter(session.pid);
     talk.send(planSelfCopy(plan.draft.facts.arch, session.ctlFd));
     for (const [index, maps] of plan.idMaps.entries()) {
       talk.send(plan.holder(index));
@@ -422,6 +445,7 @@ class Attempt {
       state: this.#state,
       limits: this.#limits,
       netDevices: this.#netDevices,
+      scope: this.#scope,
       directory: this.#directory,
       lock: this.#lock,
       poststop: {

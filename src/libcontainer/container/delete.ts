@@ -52,7 +52,7 @@ export async function deleteLocked(
   directory: string,
   force: boolean,
 ): Promise<void> {
-  const state = loadOrDiscard(directory, force);
+  const state = await loadOrDiscard(context, directory, force);
   if (state === undefined) return;
   const status = statusOf(directory, state);
   if (!force && status !== 'stopped' && status !== 'created') {
@@ -61,6 +61,7 @@ export async function deleteLocked(
   }
   endProcesses(state);
   const hooks = poststopHooks(directory);
+  if (state.systemd_cgroup) (await import('./scope.ts')).removeUnit(context, state, force);
   if (state.cgroup_path !== '') removeCgroup(state.cgroup_path, state.cgroup_made);
   if (state.owned.bundle !== undefined || state.owned.image !== undefined) {
     const { removeOwned } = await import('../../storage/owned.ts');
@@ -71,14 +72,18 @@ export async function deleteLocked(
 }
 
 /** A directory without a readable state is what a killed create left: it goes. */
-function loadOrDiscard(directory: string, force: boolean): StateFile | undefined {
+async function loadOrDiscard(
+  context: Context,
+  directory: string,
+  force: boolean,
+): Promise<StateFile | undefined> {
   try {
     return loadState(directory);
   } catch (thrown) {
     const error = toRuncellError(thrown);
     if (error.code !== 'state.missing' && !(force && error.code === 'state.corrupt')) throw error;
     // The state is written before there is a group or a process: without one there is neither.
-    if (error.code === 'state.corrupt') endUnrecorded(directory);
+    if (error.code === 'state.corrupt') await endUnrecorded(context, directory);
     removeStateDir(directory);
     if (!force) throw error;
     return undefined;
@@ -89,11 +94,14 @@ function loadOrDiscard(directory: string, force: boolean): StateFile | undefined
  * The processes and the group of a container whose state cannot be read: where the group is follows
  * from the configuration that was kept. Without that too the directory stays, with the reason.
  */
-function endUnrecorded(directory: string): void {
+async function endUnrecorded(context: Context, directory: string): Promise<void> {
   const id = directory.slice(directory.lastIndexOf('/') + 1);
   const config = parseConfig(loadConfigBytes(directory));
   const group = cgroupDirectory(findCgroupRoot(), ownCgroup(), config.linux?.cgroupsPath, id);
-  if (!cgroupExists(group)) return;
+  if (!cgroupExists(group)) {
+    (await import('./scope.ts')).removeUnrecorded(context, config, id);
+    return;
+  }
   killCgroup(group);
   if (isFrozen(group)) setFrozen(group, false);
   removeCgroup(group);

@@ -44,7 +44,13 @@ export async function execContainer(context: Context, options: ExecOptions): Pro
   checkKeptFds(context.handOver, { preserveFds: options.preserveFds, listenFds: 0 });
   const initPidfd = openInit(state);
   try {
-    const running = startProcess(context, { options, state, config, process: process_, initPidfd });
+    const running = await startProcess(context, {
+      options,
+      state,
+      config,
+      process: process_,
+      initPidfd,
+    });
     return await settle(context, options, process_, running);
   } catch (thrown) {
     throw await explained(thrown, false);
@@ -87,7 +93,7 @@ interface Running {
   readonly master: number | undefined;
 }
 
-function startProcess(context: Context, request: Request): Running {
+async function startProcess(context: Context, request: Request): Promise<Running> {
   const { options, state } = request;
   const kept = keptDescriptors(options.preserveFds);
   const initFd = 3 + options.preserveFds;
@@ -97,6 +103,9 @@ function startProcess(context: Context, request: Request): Running {
   try {
     const cgroupDir = execCgroup(state, options.cgroup);
     const plan = makePlan(context, request, probeExecHost(cgroupDir), initFd);
+    if (state.systemd_user === true) {
+      (await import('./scope.ts')).attachStage(context, state, session.pid);
+    }
     talk.send(planSelfCopy(plan.draft.facts.arch, session.ctlFd));
     talk.send(plan.stage());
     const joiner = cgroupDir === undefined ? undefined : talk.expect('JOINER').a;
@@ -113,7 +122,11 @@ function startProcess(context: Context, request: Request): Running {
 
 /** The container's group, or one below it. */
 function execCgroup(state: StateFile, path: string | undefined): string | undefined {
-  if (state.cgroup_path === '') return undefined;
+  if (state.cgroup_path === '') {
+    if (!path) return undefined;
+    const reason = 'the container has no cgroup';
+    throw new RuncellError({ code: 'usage', operation: '--cgroup', target: path, reason });
+  }
   const parts = (path ?? '').split('/').filter((part) => part !== '' && part !== '.');
   if (parts.includes('..')) {
     const reason = 'leads out of the container with ..';

@@ -16,15 +16,15 @@ export function checkConfigLimits(config: Config, log: Log): void {
   const { warnings, debug } = findingsOfResources(resources, 'linux.resources');
   for (const warning of warnings) log.warn(warning);
   for (const line of debug) log.debug(line);
-  checkLimits(findCgroupRoot(), resources, optionsOf(config));
+  checkLimits(findCgroupRoot(), resources, limitOptions(config));
 }
 
 /** Controllers are turned on for statistics too, where nothing is limited. */
 export function limitGroup(root: string, directory: string, config: Config): Applied {
   const resources: LinuxResources = config.linux?.resources ?? {};
-  return applyLimits({ root, directory, resources, ...optionsOf(config) });
+  return applyLimits({ root, directory, resources, ...limitOptions(config) });
 }
 
-function optionsOf(config: Config): LimitOptions {
+export function limitOptions(config: Config): LimitOptions {
   return { at: 'linux.resources', zeroPids: zeroPidsIsLimit(config.ociVersion) };
 }

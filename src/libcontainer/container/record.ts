@@ -11,12 +11,14 @@ export interface InitialState {
   readonly owned: { readonly bundle?: string; readonly image?: string } | undefined;
   readonly cgroup: string;
   readonly cgroupMade: readonly string[];
+  /** Its unit, where it is one of systemd's. */
+  readonly scope: { readonly unit: string; readonly user: boolean } | undefined;
   readonly noNewKeyring: boolean;
 }
 
 /** Before there is a process: enough for `delete --force` to find everything. */
 export function initialState(initial: InitialState): StateFile {
-  const { id, bundle, owned, cgroup, cgroupMade, noNewKeyring } = initial;
+  const { id, bundle, owned, cgroup, cgroupMade, scope, noNewKeyring } = initial;
   const { annotations, linux, process } = bundle.config;
   const now = Date.now();
   return {
@@ -39,7 +41,8 @@ export function initialState(initial: InitialState): StateFile {
     ...(annotations === undefined ? {} : { annotations }),
     owned: owned ?? {},
     rootless: false,
-    systemd_cgroup: false,
+    systemd_cgroup: scope !== undefined,
+    ...(scope === undefined ? {} : { systemd_unit: scope.unit, systemd_user: scope.user }),
     terminal: process.terminal === true,
     no_new_keyring: noNewKeyring,
   };

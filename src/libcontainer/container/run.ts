@@ -84,6 +84,8 @@ async function runWithoutTerminal(
     state.owned.bundle === undefined &&
     state.owned.image === undefined &&
     state.namespaces.includes('pid') &&
+    state.cgroup_path !== '' &&
+    !state.systemd_cgroup &&
     (state.cgroup_made?.length ?? 0) <= 1 &&
     options.notifySocket === undefined;
   const remove = {

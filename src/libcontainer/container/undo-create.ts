@@ -14,6 +14,7 @@ import type { ContainerLock } from '../store/lock.ts';
 import { removeStateDir } from '../store/state-dir.ts';
 import type { StateFile } from '../store/state-file.ts';
 import type { NetDevices } from './net-devices.ts';
+import type { PlannedScope } from './scope.ts';
 
 /** What a create had made when it failed. */
 export interface Made {
@@ -26,6 +27,8 @@ export interface Made {
   readonly state: StateFile | undefined;
   readonly limits: Applied | undefined;
   readonly netDevices: NetDevices | undefined;
+  /** Where systemd makes the group. */
+  readonly scope: PlannedScope | undefined;
   readonly directory: string | undefined;
   readonly lock: ContainerLock | undefined;
   /** For a container that had a process. */
@@ -42,9 +45,10 @@ export function undoCreate(error: RuncellError, made: Made): RuncellError {
       problems.push(toRuncellError(thrown).message);
     }
   };
-  const { session, state, directory } = made;
+  const { session, state, scope, directory } = made;
   if (session !== undefined) step(() => endProcesses(session, made));
   step(() => problems.push(...(made.netDevices?.undo() ?? [])));
+  if (state !== undefined && scope !== undefined) step(() => scope.remove());
   if (state !== undefined) step(() => unmakeGroup(state, made.limits));
   if (made.pid !== 0)
     for (const problem of runAllHooks(made.poststop)) problems.push(problem.message);
@@ -56,7 +60,7 @@ export function undoCreate(error: RuncellError, made: Made): RuncellError {
 function endProcesses(session: ExecutorSession, made: Made): void {
   const { pid, stageReaped, joiner, state } = made;
   session.close();
-  if (state !== undefined) killCgroup(state.cgroup_path);
+  if (state !== undefined && state.cgroup_path !== '') killCgroup(state.cgroup_path);
   // A pid that was reaped may be somebody else's by now.
   for (const child of [stageReaped ? 0 : session.pid, joiner, pid]) {
     if (child === 0) continue;

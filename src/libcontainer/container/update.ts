@@ -9,14 +9,17 @@ import type { LinuxResources } from '@opencontainers-ts/spec';
 import { RuncellError } from '../../error.ts';
 import { parseJson, stringifyJson } from '../../oci/json.ts';
 import { applyLimits, checkLimits } from '../cgroups/apply.ts';
+import { GroupDirectory } from '../cgroups/files.ts';
 import { mergeResources } from '../cgroups/merge.ts';
-import { zeroPidsIsLimit } from '../cgroups/resources.ts';
+import { type LimitOptions, zeroPidsIsLimit } from '../cgroups/resources.ts';
+import type { ScopeUpdate } from '../cgroups/systemd.ts';
 import { findCgroupRoot } from '../host/cgroup-mode.ts';
 import { lockContainer } from '../store/lock.ts';
 import {
   loadConfigBytes,
   loadResourcesBytes,
   loadState,
+  type StateFile,
   writeResources,
 } from '../store/state-file.ts';
 import type { Context } from './context.ts';
@@ -24,7 +27,11 @@ import { groupOf, locateState } from './locate.ts';
 import { statusOf } from './status.ts';
 import { parseConfig } from './stored-config.ts';
 
-export function updateContainer(context: Context, id: string, given: LinuxResources): void {
+export async function updateContainer(
+  context: Context,
+  id: string,
+  given: LinuxResources,
+): Promise<undefined> {
   const directory = locateState(context, id);
   using _lock = lockContainer(directory);
   const state = loadState(directory);
@@ -36,17 +43,38 @@ export function updateContainer(context: Context, id: string, given: LinuxResour
   const root = findCgroupRoot();
   const config = parseConfig(loadConfigBytes(directory));
   const inForce = resourcesInForce(directory, config.linux?.resources ?? {});
-  const resources = withCheck(given, inForce);
+  const wanted = withCheck(given, inForce);
   const options = { at: '', zeroPids: zeroPidsIsLimit(config.ociVersion) };
-  checkLimits(root, resources, options);
+  checkLimits(root, wanted, options);
+  using unit = await unitOf(context, state, { resources: wanted, group, options });
+  const resources = unit?.resources ?? wanted;
   const applied = applyLimits({ root, directory: group, resources, ...options });
+  let told = false;
   try {
+    unit?.tell();
+    told = true;
     const merged = mergeResources(inForce, given);
     writeResources(directory, Buffer.from(stringifyJson(merged, 2)));
   } catch (thrown) {
     applied.restore();
+    using before = told
+      ? await unitOf(context, state, { resources: inForce, group, options })
+      : undefined;
+    before?.tell();
     throw thrown;
   }
+}
+
+/** Where systemd made the group, it has to know what is in its files. */
+async function unitOf(
+  context: Context,
+  state: StateFile,
+  limits: { resources: LinuxResources; group: string; options: LimitOptions },
+): Promise<ScopeUpdate | undefined> {
+  if (!state.systemd_cgroup) return undefined;
+  const { planUpdate } = await import('./scope.ts');
+  using files = new GroupDirectory(limits.group);
+  return planUpdate(context, state, { ...limits, files });
 }
 
 /** Those of the last update, or of the configuration. */

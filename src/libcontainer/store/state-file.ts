@@ -65,6 +65,9 @@ export interface StateFile {
   readonly owned: { readonly bundle?: string; readonly image?: string };
   readonly rootless: boolean;
   readonly systemd_cgroup: boolean;
+  /** The scope whose group it is, and whether the user's own manager has it. */
+  readonly systemd_unit?: string;
+  readonly systemd_user?: boolean;
   readonly terminal: boolean;
   /** `--no-new-keyring`: exec joins none either. */
   readonly no_new_keyring: boolean;
@@ -193,6 +196,9 @@ function shapeProblem(value: unknown, directory: string): string | undefined {
   }
   if (typeof state['cgroup_path'] !== 'string') return 'cgroup_path is no string';
   if (typeof state['owned'] !== 'object' || state['owned'] === null) return 'owned is no object';
+  if ((state['systemd_cgroup'] === true) !== (typeof state['systemd_unit'] === 'string')) {
+    return 'systemd_unit does not fit systemd_cgroup';
+  }
   if (!Array.isArray(state['namespaces'])) return 'namespaces is no array';
   const paths = state['namespace_paths'];
   if (typeof paths !== 'object' || paths === null) return 'namespace_paths is no object';

@@ -42,11 +42,8 @@ test.each([
 });
 
 test.each([
-  [{ 'systemd-cgroup': true }, '--systemd-cgroup: not supported yet'],
   [{ rootless: 'true' }, '--rootless true: not supported yet'],
   [{ rootless: 'maybe' }, '--rootless: invalid value "maybe", it may be true, false or auto'],
-  [{ 'cgroup-manager': 'systemd' }, '--cgroup-manager systemd: not supported yet'],
-  [{ 'cgroup-manager': 'disabled' }, '--cgroup-manager disabled: not supported yet'],
   [{ 'cgroup-manager': 'x' }, '--cgroup-manager: invalid value "x"'],
   [{ 'log-format': 'xml' }, 'invalid log-format: xml'],
 ])('%j is refused', (given, message) => {
@@ -60,6 +57,17 @@ test.each([
   { 'cgroup-manager': 'cgroupfs' },
 ])('%j is accepted', (given) => {
   expect(context(given as Record<string, string | boolean>).env).toEqual(['A=1']);
+});
+
+test.each([
+  [{}, 'cgroupfs'],
+  [{ 'systemd-cgroup': true }, 'systemd'],
+  [{ 'cgroup-manager': 'systemd' }, 'systemd'],
+  [{ 'cgroup-manager': 'disabled' }, 'disabled'],
+  [{ 'systemd-cgroup': true, 'cgroup-manager': 'cgroupfs' }, 'cgroupfs'],
+  [{ 'systemd-cgroup': false, 'cgroup-manager': 'systemd' }, 'systemd'],
+])('with %j groups are made by %s', (given, manager) => {
+  expect(context(given as Record<string, string | boolean>).cgroupManager).toBe(manager);
 });
 
 test.each([

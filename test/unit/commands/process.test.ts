@@ -61,9 +61,9 @@ describe('exit codes', () => {
     [['container', 'delete', '--id', 'x'], 1, 'x: container does not exist'],
     [['list', '--format', 'xml'], 1, 'invalid format option'],
     [
-      ['--log-format', 'json', '--systemd-cgroup', 'exec', 'x', 'ls'],
+      ['--log-format', 'json', '--rootless', 'true', 'exec', 'x', 'ls'],
       1,
-      '--systemd-cgroup: not supported yet',
+      '--rootless true: not supported yet',
     ],
     [['nope'], 3, "No help topic for 'nope'"],
   ])('%j exits %i', (words, status, text) => {

@@ -34,6 +34,7 @@ export class Fixture implements Disposable {
       handOver: undefined as never, // storage never looks at it
       debug: false,
       logArguments: [],
+      cgroupManager: 'cgroupfs',
     };
   }
 
