@@ -22,6 +22,7 @@ import path from 'node:path';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { HOT_VERBS } from '../src/commands/verb.ts';
 import { NODE_FLAGS } from '../src/launcher/hand-over.ts';
+import { DEFAULT_DEVICE_FILTER } from '../src/libcontainer/cgroups/default-device-filter.ts';
 import * as syscall from '../src/libcontainer/linux/syscall.ts';
 import { emit } from './emit.ts';
 import { generateSpec } from './generate-spec.ts';
@@ -95,6 +96,17 @@ const ownSyscalls: Plugin = {
   },
 };
 
+/** What the source computes, as its result: the device filter without its compiler. */
+const deviceFilter: Plugin = {
+  name: 'device-filter',
+  setup: ({ onLoad }) => {
+    onLoad({ filter: /[/\\]default-device-filter\.ts$/ }, () => ({
+      contents: `export const DEFAULT_DEVICE_FILTER = '${DEFAULT_DEVICE_FILTER}';`,
+      loader: 'js',
+    }));
+  },
+};
+
 /** The parser needs a tenth of the manifest, and a bundle its own verbs; the rest is for the help. */
 const hotManifest = (has: (id: string) => boolean): Plugin => ({
   name: 'hot-manifest',
@@ -153,7 +165,7 @@ export async function buildAll(outDir = path.join(root, 'dist')): Promise<Built>
       ...shared,
       entryPoints: [path.join(root, 'src/help/cold.ts')],
       outfile: path.join(outDir, 'cold.cjs'),
-      plugins: [explainApart, sharedError, ownSyscalls],
+      plugins: [explainApart, sharedError, ownSyscalls, deviceFilter],
     }),
     ...['', ...HOT_VERBS].map((id) => buildHot(shared, id, hotDir, late)),
   ]);
@@ -204,7 +216,7 @@ async function buildHot(
     ...shared,
     stdin: { contents: lines.join('\n'), resolveDir: root, loader: 'ts' },
     write: false,
-    plugins: [builtins, explainApart, apart(late), ownSyscalls, hotManifest(has)],
+    plugins: [builtins, explainApart, apart(late), ownSyscalls, deviceFilter, hotManifest(has)],
     external: ['proper-lockfile'],
   });
   const text = outputFiles![0]!.text.trimEnd();
@@ -220,7 +232,7 @@ async function buildLate(shared: BuildOptions, outDir: string, late: Set<string>
       ...shared,
       entryPoints: [path.join(root, 'src', source)],
       outfile: path.join(outDir, lateFile(source)),
-      plugins: [builtins, explainApart, apart(late), sharedError, ownSyscalls],
+      plugins: [builtins, explainApart, apart(late), sharedError, ownSyscalls, deviceFilter],
       external: ['proper-lockfile'],
     });
   }

@@ -18,7 +18,7 @@ import {
   type Process,
   type Root,
 } from '@opencontainers-ts/spec';
-import { checkDevices } from './validate/devices.ts';
+import { checkDeviceRules, checkDevices } from './validate/devices.ts';
 import {
   checkAnnotations,
   checkRoot,
@@ -103,6 +103,7 @@ function checkFields(subject: Subject): void {
   if (config.hooks !== undefined) checkHooks(subject);
   if (config.annotations !== undefined) checkAnnotations(subject);
   if (linux.devices !== undefined) checkDevices(subject);
+  if (linux.resources !== undefined) checkDeviceRules(subject);
   if (linux.cgroupsPath !== undefined) checkCgroupsPath(subject);
   if (linux.sysctl !== undefined) checkSysctl(subject);
   checkHiddenPaths(subject);

@@ -20,6 +20,7 @@ const own = { tool: 'strace', timeoutMs: 900_000 } as const;
 const CALLS = [
   'memfd_create',
   'execveat',
+  'bpf',
   'open_tree',
   'mount_setattr',
   'setsid',

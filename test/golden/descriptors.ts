@@ -21,6 +21,7 @@ import { type DecodedOp, Image } from '../../src/libcontainer/program/print/imag
 const CLONE_PARENT = 0x8000n;
 const CLONE_FILES = 0x400n;
 const CLONE_PIDFD = 0x1000n;
+const BPF_PROG_LOAD = 5n;
 const F_DUPFD_CLOEXEC = 1030n;
 const TIOCGPTPEER = 0x5441n;
 const ENOENT = 2;
@@ -141,6 +142,8 @@ class Machine implements Trace {
     const name = this.#image.syscall(op.nr)!;
     if (OPENS.has(name)) return this.#add(op);
     switch (name) {
+      case 'bpf':
+        return this.#value(op, 0) === BPF_PROG_LOAD ? this.#add(op) : 0n;
       case 'clone3':
         return this.#clone(op);
       case 'close':

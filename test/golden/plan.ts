@@ -5,7 +5,9 @@
 
 import type { Config } from '@opencontainers-ts/spec';
 import { planHook } from '../../src/hooks/compile.ts';
+import { compileDeviceFilter } from '../../src/libcontainer/cgroups/device-filter.ts';
 import type { HostFacts } from '../../src/libcontainer/host/facts.ts';
+import { copyUp } from '../../src/libcontainer/plan/copy-up.ts';
 import { CreatePlan } from '../../src/libcontainer/plan/create.ts';
 import type { PlanOptions } from '../../src/libcontainer/plan/draft.ts';
 import { ExecPlan } from '../../src/libcontainer/plan/exec.ts';
@@ -58,6 +60,7 @@ export function options(changes: Partial<PlanOptions> = {}): PlanOptions {
     pidfdSocket: undefined,
     foregroundTerminal: false,
     notifyDir: undefined,
+    deviceFilter: compileDeviceFilter({}),
     nofile: { soft: 1024n, hard: 4096n },
     ...changes,
   };
@@ -87,6 +90,7 @@ export function createPrograms(scene: Scene): NamedProgram[] {
     options: options(scene.options),
   });
   plan.planHook = planHook;
+  plan.draft.copyUp = copyUp;
   const programs: NamedProgram[] = [];
   let root: NamedProgram['root'] = 'host';
   const add = (name: string, program: Program): void => {

@@ -108,11 +108,4 @@ describe('accepted', () => {
     });
     expect(out).toBe('runs');
   });
-
-  check('resources.devices alone is noted at debug level', own, async (box) => {
-    const log = box.path('log');
-    const global = ['--debug', '--log', log, '--log-format', 'json'];
-    await box.run(box.bundle(['true']), [], { global });
-    expect(readFileSync(log, 'utf8')).toMatch(/resources\.devices/);
-  });
 });

@@ -36,6 +36,7 @@ import { loadState, type StateFile, writeConfig, writeState } from '../store/sta
 import { callerOf, checkKeptFds, keptDescriptors } from './caller.ts';
 import type { Context } from './context.ts';
 import { Conversation } from './conversation.ts';
+import { deviceFilterFor } from './device-filter.ts';
 import { explained } from './explained.ts';
 import { executorPath } from './installation.ts';
 import type { NetDevices } from './net-devices.ts';
@@ -112,6 +113,7 @@ class Attempt {
   #session: ExecutorSession | undefined;
   #talk: Conversation | undefined;
   #netDevices: NetDevices | undefined;
+  #attachFilter: (() => void) | undefined;
 
   constructor(context: Context, options: CreateOptions, foreground: boolean) {
     this.#context = context;
@@ -134,7 +136,7 @@ class Attempt {
       this.#netDevices = (await import('./net-devices.ts')).NetDevices.prepare(config);
     }
     await this.#claim();
-    const plan = this.#plan();
+    const plan = await this.#plan();
     await this.#sendStage(plan);
     writeConfig(this.#directory!, this.#bundle!.configBytes);
     // While the stage works, init's program up to its mounts is made; while init mounts, the rest.
@@ -209,16 +211,21 @@ class Attempt {
     return this.#scope.directory;
   }
 
-  #plan(): CreatePlan {
+  async #plan(): Promise<CreatePlan> {
     const { bundleDir, rootfsPath, config } = this.#bundle!;
     const mounts = probeMounts(config, bundleDir, rootfsPath);
     const cgroupDir = this.#state!.cgroup_path || undefined;
     const facts = probeHost({ config, mounts, cgroupRoot: this.#cgroupRoot, cgroupDir });
     const planned = { ...config, mounts: mounts.mounts };
-    const plan = new CreatePlan({ config: planned, facts, options: this.#planOptions() });
+    const { log } = this.#context;
+    const filter = await deviceFilterFor({ state: this.#state!, config, facts, log });
+    this.#attachFilter = filter.late;
+    const options = { ...this.#planOptions(), deviceFilter: filter.early };
+    const plan = new CreatePlan({ config: planned, facts, options });
+    if (facts.copyUp.size > 0) plan.draft.copyUp = (await import('../plan/copy-up.ts')).copyUp;
     const caps = ungrantable(config.process.capabilities, grantable(plan.draft));
     for (const name of caps) {
-      this.#context.log.warn(`process.capabilities: ${name} cannot be granted and is left out`);
+      log.warn(`process.capabilities: ${name} cannot be granted and is left out`);
     }
     return plan;
   }
@@ -310,6 +317,7 @@ class Attempt {
     };
     let program = plan.offersTerminal ? plan.draft.cut() : next();
     talk.expect('MOUNTED');
+    this.#attachFilter?.();
     await this.#runRuntimeHooks();
     let master: number | undefined;
     if (plan.offersTerminal) {

@@ -9,6 +9,8 @@ import type { Config, Hook } from '@opencontainers-ts/spec';
 import { RuncellError } from '../../error.ts';
 import { HOOK_KINDS, HOOK_NOT_EXECUTED, HOOK_TIMED_OUT } from '../../hooks/compile.ts';
 import { DEFAULT_TIMEOUT_SECONDS } from '../../hooks/points.ts';
+import { verifierReason } from '../cgroups/device-attach.ts';
+import { compileDeviceFilter } from '../cgroups/device-filter.ts';
 import {
   decodeFatalRecord,
   decodeMessage,
@@ -44,7 +46,10 @@ export function explainFailure(failure: ProcessFailure, ofInit: boolean): Runcel
 function causeOf(failure: ProcessFailure): RuncellError {
   const { config, program, what } = failure;
   if ('fatal' in what) {
-    const reason = what.filesystem === undefined ? undefined : filesystemReason(what.filesystem);
+    const reason =
+      what.filesystem === undefined
+        ? refusedFilter(failure, what.fatal)
+        : filesystemReason(what.filesystem);
     return fatalError(program, what.fatal, reason);
   }
   if ('ended' in what) return endedError(what.ended);
@@ -62,6 +67,15 @@ function causeOf(failure: ProcessFailure): RuncellError {
       return new RuncellError({ code: 'internal', operation: 'executor', reason });
     }
   }
+}
+
+/** The verifier says why only to who asks: the filter of the configuration is loaded once more. */
+function refusedFilter(
+  { program, config }: ProcessFailure,
+  { op }: FatalRecord,
+): string | undefined {
+  if (sectionAt(program, op)?.specPath !== 'linux.resources.devices') return undefined;
+  return verifierReason(compileDeviceFilter(config.linux ?? {}));
 }
 
 function endedError(report: ExitReport): RuncellError {

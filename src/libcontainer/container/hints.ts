@@ -39,6 +39,15 @@ const RULES: readonly Rule[] = [
     'it is in its namespace again under another name, dev0 or the like',
   ],
   [
+    (f) => at('linux.resources.devices')(f) && f.errno === ERRNO.EPERM,
+    'a device filter needs CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN, and no seccomp filter of the host against bpf(2)',
+  ],
+  [
+    (f) =>
+      at('linux.resources.devices')(f) && (f.errno === ERRNO.EINVAL || f.errno === ERRNO.ENOSYS),
+    'a device filter needs a kernel with CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF',
+  ],
+  [
     (f) => f.operation === 'pivot_root' && f.errno === ERRNO.EINVAL,
     'on an initramfs use --no-pivot',
   ],

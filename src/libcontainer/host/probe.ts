@@ -71,6 +71,14 @@ export function kernelVersion(): [number, number] {
   return [major, minor];
 }
 
+/** Inode of the user namespace that the kernel starts with: USER_NS_INIT_INO of linux/nsfs.h. */
+const USER_NS_INIT_INO = 0xeffffffd;
+
+/** Whether the caller's capabilities count everywhere, not only in a user namespace (user_namespaces(7)). */
+export function inInitialUserNamespace(): boolean {
+  return statSync('/proc/self/ns/user').ino === USER_NS_INIT_INO;
+}
+
 /** What this process holds, and which capability is the kernel's last (capget(2), capabilities(7)). */
 export function probeCapabilities(): { permitted: bigint; last: number } {
   // Two structs of effective, permitted and inheritable, for capabilities 0 to 31 and 32 to 63.

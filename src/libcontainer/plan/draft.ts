@@ -32,6 +32,7 @@ import {
   type Value,
 } from '../program/builder.ts';
 import { MESSAGE_SIZE } from '../program/op.ts';
+import type { copyUp as CopyUp } from './copy-up.ts';
 import type { IdMaps } from './idmap.ts';
 import { TAG } from './messages.ts';
 
@@ -54,6 +55,8 @@ export interface PlanOptions {
   readonly foregroundTerminal: boolean;
   /** NOTIFY_SOCKET: host directory that is bound to /run/notify. */
   readonly notifyDir: string | undefined;
+  /** The device filter that the stage attaches; none where the compiler does it, or nobody. */
+  readonly deviceFilter?: Uint8Array | undefined;
   /** RLIMIT_NOFILE of the caller; Node raised the soft limit of everything below it. */
   readonly nofile: { readonly soft: bigint; readonly hard: bigint };
 }
@@ -73,6 +76,8 @@ export class Draft {
   builder: ProgramBuilder;
   /** Written at the head of every further program: a trap is gone when its program is. */
   prologue: (() => void) | undefined;
+  /** How a tmpfs is filled: set where one is, few containers load it. */
+  copyUp: typeof CopyUp | undefined;
   readonly #named = new Map<string, Slot>();
   /** A program that goes before the one that is being written. */
   #before: Program | undefined;

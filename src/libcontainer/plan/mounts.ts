@@ -28,7 +28,6 @@ import {
 } from '../linux/mount.ts';
 import { STATX_MODE, STATX_TYPE } from '../linux/stat.ts';
 import type { ProgramBuilder, Slot, Value } from '../program/builder.ts';
-import { copyUp } from './copy-up.ts';
 import { openDestination } from './destination.ts';
 import { type Draft, load, mountAttr, relativePath, statxBuffer } from './draft.ts';
 import type { InitFds } from './fds.ts';
@@ -322,7 +321,8 @@ function finishTmpfs(draft: Draft, fds: InitFds, mount: PlannedMount): void {
     b.call('fchmod', [fds.scratch, load(mode)]);
     b.call('close', [fds.scratch]);
   }
-  if (mount.options.tmpcopyup) copyUp(draft, fds, draft.facts.copyUp.get(mount.index) ?? []);
+  const covered = draft.facts.copyUp.get(mount.index);
+  if (covered !== undefined) draft.copyUp!(draft, fds, covered);
   if ((mount.options.set & MOUNT_ATTR_RDONLY) !== 0 && !isReadonlyDev(mount)) {
     const attr = mountAttr(b, { set: MOUNT_ATTR_RDONLY });
     b.call('mount_setattr', [fds.mount, b.string(''), AT_EMPTY_PATH, attr.pointer, attr.size]);

@@ -33,6 +33,7 @@ import {
 } from '../linux/sched.ts';
 import type { Label, ProgramBuilder, Slot } from '../program/builder.ts';
 import { sendPidfd } from './descriptor-passing.ts';
+import { planDeviceFilter } from './device-filter.ts';
 import { type Draft, openHostDirectory, sendMessage } from './draft.ts';
 import type { StageFds } from './fds.ts';
 
@@ -101,6 +102,7 @@ function openCgroup(draft: Draft, fds: StageFds): Slot | undefined {
   const b = draft.builder;
   b.section('linux.cgroupsPath', 'open the cgroup', directory);
   openHostDirectory(b, directory, fds.cgroup);
+  planDeviceFilter(draft, fds.cgroup);
   return fds.cgroup;
 }
 

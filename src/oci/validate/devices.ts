@@ -1,8 +1,9 @@
 /**
- * linux.devices (runtime-spec 1.3 config-linux.md#configLinuxDevices; mknod(2)). Opens no file.
+ * linux.devices and linux.resources.devices (runtime-spec 1.3 config-linux.md#configLinuxDevices,
+ * #configLinuxDeviceAllowedlist; mknod(2)). Opens no file.
  */
 
-import type { LinuxDevice } from '@opencontainers-ts/spec';
+import type { LinuxDevice, LinuxDeviceCgroup } from '@opencontainers-ts/spec';
 import { type Findings, problem } from './findings.ts';
 import { ID_MAX, isAbsolute, type Subject } from './subject.ts';
 
@@ -17,7 +18,7 @@ export function checkDevices({ linux, findings }: Subject): void {
     if (!isAbsolute(path)) {
       problem(findings, `${at}.path`, 'must be an absolute path', { target: path });
     }
-    checkNumbers(findings, device, at);
+    if (device.type !== 'p') checkNumbers(findings, device, at, 0);
     for (const owner of ['uid', 'gid'] as const) {
       if ((device[owner] ?? 0) > ID_MAX) {
         problem(findings, `${at}.${owner}`, `must be at most ${ID_MAX}`, {
@@ -33,13 +34,33 @@ export function checkDevices({ linux, findings }: Subject): void {
   });
 }
 
-function checkNumbers(findings: Findings, device: LinuxDevice, at: string): void {
-  if (device.type === 'p') return;
+/** A rule without a number, or with -1 (as runc has it), is about all of them. */
+export function checkDeviceRules({ linux, findings }: Subject): void {
+  linux.resources?.devices?.forEach((rule, index) => {
+    const at = `linux.resources.devices[${index}]`;
+    const { type = '', access = '' } = rule;
+    if (!/^[abc]?$/.test(type)) {
+      problem(findings, `${at}.type`, 'must be a, b or c', { target: type });
+    }
+    if (!/^[rwm]+$/.test(access)) {
+      problem(findings, `${at}.access`, 'must be one or more of r, w and m', { target: access });
+    }
+    checkNumbers(findings, rule, at, -1);
+  });
+}
+
+function checkNumbers(
+  findings: Findings,
+  entry: LinuxDevice | LinuxDeviceCgroup,
+  at: string,
+  lowest: number,
+): void {
   for (const field of ['major', 'minor'] as const) {
-    const number = device[field];
-    if (number === undefined) problem(findings, `${at}.${field}`, 'is required');
-    else if (number < 0 || number > NUMBER_MAX[field]) {
-      problem(findings, `${at}.${field}`, `must be from 0 to ${NUMBER_MAX[field]}`, {
+    const number = entry[field];
+    if (number === undefined) {
+      if (lowest === 0) problem(findings, `${at}.${field}`, 'is required');
+    } else if (number < lowest || number > NUMBER_MAX[field]) {
+      problem(findings, `${at}.${field}`, `must be from ${lowest} to ${NUMBER_MAX[field]}`, {
         target: String(number),
       });
     }

@@ -1,8 +1,6 @@
 /**
  * What config.json can ask for and runcell does not carry out yet: seccomp, LSM labels, Intel RDT,
  * memory policy. Refused by name, never ignored. And whether there are limits, which are checked apart.
- *
- * Rules for devices are accepted, since every default document has them; the debug log says so.
  */
 
 import type { Config, LinuxResources } from '@opencontainers-ts/spec';
@@ -12,9 +10,6 @@ import type { Subject } from './subject.ts';
 
 export function checkSupport({ config, linux, findings }: Subject): void {
   if (config.process !== undefined) checkProcessSupport(config.process, 'process', findings);
-  if ((linux.resources?.devices?.length ?? 0) > 0) {
-    findings.debug.push('linux.resources.devices: accepted, not enforced yet');
-  }
   if (linux.seccomp !== undefined) unsupported(findings, 'linux.seccomp');
   if (linux.mountLabel) unsupported(findings, 'linux.mountLabel', linux.mountLabel);
   if (linux.intelRdt !== undefined) unsupported(findings, 'linux.intelRdt');

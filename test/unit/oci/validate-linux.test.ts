@@ -357,6 +357,53 @@ const DEVICES: Row[] = [
   ],
 ];
 
+const rule = (value: Loose) => (c: Loose) =>
+  (c.linux.resources = {
+    devices: [
+      { allow: false, access: 'rwm' },
+      { allow: true, access: 'rw', ...value },
+    ],
+  });
+const NUMBERS = { type: 'c', major: 10, minor: 229 };
+const DEVICE_RULES: Row[] = [
+  ['a rule', rule(NUMBERS), []],
+  ['a rule without numbers', rule({ type: 'b' }), []],
+  ['a rule with -1 for any number', rule({ type: 'c', major: -1, minor: -1 }), []],
+  ['a rule for all types', rule({ type: 'a' }), []],
+  ['an empty type, which is all of them', rule({ type: '' }), []],
+  ['the largest numbers', rule({ type: 'c', major: 4095, minor: 1048575 }), []],
+  [
+    'a type that is no device',
+    rule({ ...NUMBERS, type: 'p' }),
+    ['linux.resources.devices[1].type: must be a, b or c'],
+  ],
+  [
+    'several types',
+    rule({ ...NUMBERS, type: 'bc' }),
+    ['linux.resources.devices[1].type: must be a, b or c'],
+  ],
+  [
+    'no access',
+    rule({ ...NUMBERS, access: undefined }),
+    ['linux.resources.devices[1].access: must be one or more of r, w and m'],
+  ],
+  [
+    'another letter',
+    rule({ ...NUMBERS, access: 'rx' }),
+    ['linux.resources.devices[1].access: must be one or more of r, w and m'],
+  ],
+  [
+    'a major number beyond 12 bits',
+    rule({ ...NUMBERS, major: 4096 }),
+    ['linux.resources.devices[1].major: must be from -1 to 4095'],
+  ],
+  [
+    'a negative minor number',
+    rule({ ...NUMBERS, minor: -2 }),
+    ['linux.resources.devices[1].minor: must be from -1 to 1048575'],
+  ],
+];
+
 describe.each([
   ['document', DOCUMENT],
   ['namespaces', NAMESPACES],
@@ -364,6 +411,7 @@ describe.each([
   ['id mappings', MAPPINGS],
   ['mounts', MOUNTS],
   ['devices', DEVICES],
+  ['device rules', DEVICE_RULES],
 ] as [string, Row[]][])('%s', (_name, rows) => {
   test.each(rows)('%s', (_title, change, problems) => {
     expect(problemsOf(change)).toEqual(problems);

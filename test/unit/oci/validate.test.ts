@@ -19,9 +19,7 @@ describe('validateConfig', () => {
     for (const rootless of [false, true]) {
       const { warnings, debug } = validateConfig(defaultSpec({ rootless }));
       expect(warnings).toEqual([]);
-      expect(debug).toEqual(
-        rootless ? [] : ['linux.resources.devices: accepted, not enforced yet'],
-      );
+      expect(debug).toEqual([]);
     }
   });
 

@@ -42,6 +42,7 @@ const BIRTHS: Readonly<Record<string, Birth | undefined>> = {
   epoll_create1: { argument: 0, flag: O_CLOEXEC },
   inotify_init1: { argument: 0, flag: O_CLOEXEC },
   signalfd4: { argument: 3, flag: O_CLOEXEC },
+  bpf: undefined,
   pidfd_open: undefined,
   pidfd_getfd: undefined,
 };

@@ -21,6 +21,7 @@ import {
   pollFds,
   socketAddress,
 } from './arrays.ts';
+import { bpfAttach, bpfLoad } from './bpf.ts';
 import { type Call, checkPlace, type Formatter, sizeAt } from './call.ts';
 import type { Word } from './image.ts';
 import {
@@ -101,6 +102,8 @@ const SIMPLE = {
   argv: (value, call) => stringArray(value, call, (item) => item),
   envp: (value, call) => stringArray(value, call, environment(call)),
   signalSet: (value, call) => signalSet(value, call),
+  bpfAttach,
+  bpfLoad,
   capabilityHeader,
   capabilitySets,
   cpus,

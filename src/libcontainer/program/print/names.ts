@@ -7,6 +7,7 @@
  */
 
 import type { Arch } from '../../linux/arch.ts';
+import * as bpf from '../../linux/bpf.ts';
 import * as capability from '../../linux/capability.ts';
 import * as fcntl from '../../linux/fcntl.ts';
 import * as mount from '../../linux/mount.ts';
@@ -143,10 +144,6 @@ export const EXTRA: Readonly<Record<string, number>> = {
   SECCOMP_FILTER_FLAG_SPEC_ALLOW: 4,
   SECCOMP_FILTER_FLAG_NEW_LISTENER: 8,
   SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: 0x20,
-  BPF_PROG_LOAD: 5,
-  BPF_PROG_ATTACH: 8,
-  BPF_PROG_DETACH: 9,
-  BPF_PROG_QUERY: 16,
   MPOL_DEFAULT: 0,
   MPOL_PREFERRED: 1,
   MPOL_BIND: 2,
@@ -171,7 +168,7 @@ for (const [name, value] of exportedNumbers()) KNOWN.set(name, value);
 
 /** Every number that linux/ exports under a kernel name. */
 export function exportedNumbers(): [string, number][] {
-  const modules = [fcntl, mount, sched, socket, stat];
+  const modules = [bpf, fcntl, mount, sched, socket, stat];
   return modules
     .flatMap((module) => Object.entries(module) as [string, unknown][])
     .filter((entry): entry is [string, number] => typeof entry[1] === 'number')
@@ -214,7 +211,9 @@ export const ENUMS = {
   clock: family('CLOCK_'),
   priorityWho: family('PRIO_'),
   seccomp: family('SECCOMP_', 'SECCOMP_FILTER_FLAG_'),
-  bpf: family('BPF_'),
+  bpf: [...family('BPF_PROG_', 'BPF_PROG_TYPE_'), ...family('BPF_OBJ_')],
+  bpfProgType: family('BPF_PROG_TYPE_'),
+  bpfAttachType: family('BPF_CGROUP_DEVICE'),
   memoryPolicy: family('MPOL_'),
   futex: family('FUTEX_'),
   archPrctl: family('ARCH_'),
@@ -263,6 +262,7 @@ export const FLAGS = {
   random: family('GRND_'),
   pidfd: family('PIDFD_'),
   seccomp: family('SECCOMP_FILTER_FLAG_'),
+  bpfAttach: family('BPF_F_'),
 } satisfies Record<string, Names>;
 
 export type EnumName = keyof typeof ENUMS;

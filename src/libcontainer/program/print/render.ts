@@ -102,6 +102,10 @@ export class Renderer {
 
   #addition(a: Word, b: Word): string {
     if (!b.loaded && b.value === 0n) return this.#word(a);
+    // The high half is the 32-bit field behind the one that is stored to.
+    const high = b.value >> 32n;
+    const isHigh = !b.loaded && b.value === high << 32n && high < 1n << 31n;
+    if (isHigh) return `${this.#word(a)} + (${high} << 32)`;
     const second = this.#word(b);
     return second.startsWith('-')
       ? `${this.#word(a)} - ${second.slice(1)}`

@@ -5,6 +5,7 @@
  * the same rows. Calls whose later arguments depend on a command compute the row from it.
  */
 
+import * as bpf from '../../linux/bpf.ts';
 import * as fcntl from '../../linux/fcntl.ts';
 import * as mount from '../../linux/mount.ts';
 import * as sched from '../../linux/sched.ts';
@@ -120,7 +121,7 @@ export const SIGNATURES: Readonly<Record<AnySyscall, Signature>> = {
   capget: ['capabilityHeader', 'buffer'],
   uname: ['buffer'],
   seccomp: ['enum:seccomp', 'flags:seccomp', 'address'],
-  bpf: ['enum:bpf', 'bytes', 'number'],
+  bpf: bpfSignature,
   keyctl: keyctlSignature,
   prlimit64: ['pid', 'enum:rlimit', 'in:rlimit', 'out:rlimit'],
   sched_setattr: ['pid', 'in:sched_attr', 'number'],
@@ -232,6 +233,17 @@ function fsconfigSignature(args: readonly Word[]): readonly Kind[] {
       return [...head, 'text', 'text'];
     default:
       return head;
+  }
+}
+
+function bpfSignature(args: readonly Word[]): readonly Kind[] {
+  switch (command(args[0])) {
+    case bpf.BPF_PROG_LOAD:
+      return ['enum:bpf', 'bpfLoad', 'number'];
+    case bpf.BPF_PROG_ATTACH:
+      return ['enum:bpf', 'bpfAttach', 'number'];
+    default:
+      return ['enum:bpf', 'bytes', 'number'];
   }
 }
 
