@@ -11,6 +11,7 @@ import { copyUp } from '../../src/libcontainer/plan/copy-up.ts';
 import { CreatePlan } from '../../src/libcontainer/plan/create.ts';
 import type { PlanOptions } from '../../src/libcontainer/plan/draft.ts';
 import { ExecPlan } from '../../src/libcontainer/plan/exec.ts';
+import * as idmap from '../../src/libcontainer/plan/idmap.ts';
 import type { Program } from '../../src/libcontainer/program/builder.ts';
 
 /** The smallest configuration that plans: what a test does not name is not in it. */
@@ -91,6 +92,7 @@ export function createPrograms(scene: Scene): NamedProgram[] {
   });
   plan.planHook = planHook;
   plan.draft.copyUp = copyUp;
+  if (plan.hasIdMaps) plan.useIdMaps(idmap);
   const programs: NamedProgram[] = [];
   let root: NamedProgram['root'] = 'host';
   const add = (name: string, program: Program): void => {

@@ -222,6 +222,7 @@ class Attempt {
     this.#attachFilter = filter.late;
     const options = { ...this.#planOptions(), deviceFilter: filter.early };
     const plan = new CreatePlan({ config: planned, facts, options });
+    if (plan.hasIdMaps) plan.useIdMaps(await import('../plan/idmap.ts'));
     if (facts.copyUp.size > 0) plan.draft.copyUp = (await import('../plan/copy-up.ts')).copyUp;
     const caps = ungrantable(config.process.capabilities, grantable(plan.draft));
     for (const name of caps) {

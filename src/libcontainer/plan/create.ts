@@ -41,7 +41,7 @@ import {
   type StageFds,
   stageFds,
 } from './fds.ts';
-import { type IdMaps, listIdMaps, planCloseHolders, planHolder } from './idmap.ts';
+import type { IdMaps } from './idmap.ts';
 import { planKeyring } from './keyring.ts';
 import {
   planMaskedPaths,
@@ -88,7 +88,6 @@ export class CreatePlan {
   planHook: typeof PlanHook | undefined;
   readonly draft: Draft;
   readonly mounts: PlannedMount[];
-  readonly idMaps: readonly IdMaps[];
   #stage: StageFds;
   #init!: InitFds;
   #joined!: JoinedNamespaces;
@@ -98,14 +97,26 @@ export class CreatePlan {
   constructor(input: DraftInput) {
     this.draft = new Draft(input);
     this.mounts = listMounts(this.draft);
-    this.idMaps = listIdMaps(this.draft, this.mounts);
-    this.draft.idMaps = this.idMaps;
     this.#stage = stageFds(this.draft.builder);
+  }
+
+  get hasIdMaps(): boolean {
+    return this.mounts.some(({ options }) => options.idmap !== 'none');
+  }
+
+  /** Before the stage where a mount is id-mapped: few containers load it. */
+  useIdMaps(idmap: typeof import('./idmap.ts')): void {
+    this.draft.idmap = idmap;
+    this.draft.idMaps = idmap.listIdMaps(this.draft, this.mounts);
+  }
+
+  get idMaps(): readonly IdMaps[] {
+    return this.draft.idMaps;
   }
 
   /** The stage's program up to holder `index` of an id-mapped mount; the compiler writes its maps. */
   holder(index: number): Program {
-    planHolder(this.draft, index);
+    this.draft.idmap!.planHolder(this.draft, index);
     return this.draft.cut();
   }
 
@@ -123,7 +134,7 @@ export class CreatePlan {
     planOomScore(b, draft.config.process!);
     planRootSource(draft, this.#stage);
     if (draft.hasMountNamespace) planBindSources(draft, this.mounts);
-    planCloseHolders(draft);
+    draft.idmap?.planCloseHolders(draft);
     this.#openFifos();
     planSockets(draft, this.#stage);
     this.#joined = planOpenNamespaces(draft);

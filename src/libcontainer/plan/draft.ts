@@ -83,6 +83,8 @@ export class Draft {
   #before: Program | undefined;
   /** The mappings of id-mapped mounts, in the order of their holders. */
   idMaps: readonly IdMaps[] = [];
+  /** How they are made and used: set where there are any. */
+  idmap: typeof import('./idmap.ts') | undefined;
 
   constructor(input: DraftInput, slots?: Slots) {
     this.config = input.config;

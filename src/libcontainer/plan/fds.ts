@@ -74,3 +74,11 @@ export function closeOwnFds(b: ProgramBuilder, fds: readonly Slot[]): void {
   b.section('', 'close what has served', 'close');
   for (const fd of fds) b.call('close', [fd]);
 }
+
+/** Numbers of the holders' namespace handles begin here, above everything the stage opens early. */
+const HOLDER_FDS_ABOVE = 40;
+
+/** The handle of an id-mapped mount's namespace (idmap.ts). */
+export function holderFd(draft: Draft, index: number): number {
+  return 3 + draft.options.keepFds + HOLDER_FDS_ABOVE + index;
+}

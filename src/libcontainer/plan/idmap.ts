@@ -12,15 +12,13 @@ import { AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, O_CLOEXEC, O_RDONLY } from '../l
 import { MOUNT_ATTR_IDMAP, MOUNT_ATTR_SIZE } from '../linux/mount.ts';
 import { CLONE_ARGS, CLONE_ARGS_SIZE, CLONE_NEWUSER, SIGCHLD, SIGKILL } from '../linux/sched.ts';
 import { type Draft, sendMessage } from './draft.ts';
+import { holderFd } from './fds.ts';
 import type { PlannedMount } from './mounts.ts';
 
 export interface IdMaps {
   readonly uidMappings: readonly IDMapping[];
   readonly gidMappings: readonly IDMapping[];
 }
-
-/** Numbers of the namespace handles begin here, above everything the stage opens early. */
-const HOLDER_FDS_ABOVE = 40;
 
 const CLONE_FILES = 0x400;
 const PR_SET_PDEATHSIG = 1;
@@ -53,11 +51,6 @@ function keyOf(maps: IdMaps): string {
   return `${lines(maps.uidMappings)};${lines(maps.gidMappings)}`;
 }
 
-/** The number of a holder's handle; those above the last one are free. */
-export function holderFd(draft: Draft, index: number): number {
-  return 3 + draft.options.keepFds + HOLDER_FDS_ABOVE + index;
-}
-
 /** Stage: makes holder `index`; ends with END, the next program may use the mapping. */
 export function planHolder(draft: Draft, index: number): void {
   const b = draft.builder;
@@ -88,7 +81,6 @@ export function planHolder(draft: Draft, index: number): void {
 
 /** Stage: the handles have served when the trees have their mappings. */
 export function planCloseHolders(draft: Draft): void {
-  if (draft.idMaps.length === 0) return;
   const b = draft.builder;
   const first = holderFd(draft, 0);
   b.section('mounts', 'close the user namespaces of id-mapped mounts', 'close_range');

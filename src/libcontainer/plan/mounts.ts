@@ -30,8 +30,7 @@ import { STATX_MODE, STATX_TYPE } from '../linux/stat.ts';
 import type { ProgramBuilder, Slot, Value } from '../program/builder.ts';
 import { openDestination } from './destination.ts';
 import { type Draft, load, mountAttr, relativePath, statxBuffer } from './draft.ts';
-import type { InitFds } from './fds.ts';
-import { holderFd, idmapTree } from './idmap.ts';
+import { holderFd, type InitFds } from './fds.ts';
 import { type ParsedMountOptions, type Propagation, parseMountOptions } from './mount-options.ts';
 
 /** A mount as the planner sees it: what kind it is once type, options and host are considered. */
@@ -168,7 +167,7 @@ export function planBindSources(draft: Draft, mounts: readonly PlannedMount[]): 
     const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive;
     b.call('open_tree', [AT_FDCWD, b.string(mount.source), flags], { into: tree });
     setPropagation(b, tree, inheritedPropagation(draft));
-    if (mount.options.idmap !== 'none') idmapTree(draft, mount);
+    if (mount.options.idmap !== 'none') draft.idmap!.idmapTree(draft, mount);
     setAttributes(b, tree, mount.options, mount.options);
     if (trees >= TREE_SLOTS) {
       // Above every number that the kernel gives out by itself, and above the holders.
