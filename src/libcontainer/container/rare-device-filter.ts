@@ -5,7 +5,8 @@
  * device is mounted, since the kernel asks the filter about the mount too: then when the mounts are made,
  * as runc does it, and before any hook runs.
  *
- * A caller in a user namespace may load no filter, and one that is not root mostly not: as in runc, the
+ * Without a group (`--cgroup-manager disabled`) there is nothing to attach a filter to, and the log says
+ * so. A caller in a user namespace may load no filter, and one that is not root mostly not: as in runc, the
  * container then runs without, and the log says so. Root that lacks the capabilities is no such caller:
  * its container fails, by the field's name.
  */
@@ -19,10 +20,14 @@ import { CAPABILITIES } from '../linux/capability.ts';
 import type { Context } from './context.ts';
 import { type FilterRequest, mountsBlockDevice, type PlannedFilter } from './device-filter.ts';
 
+const NO_GROUP = 'the container has no cgroup of its own';
+const NO_RIGHT = 'the caller may not load a device filter';
+
 export function rareDeviceFilter(request: FilterRequest): PlannedFilter {
   const { state, config, facts, log } = request;
-  if (!mayLoad(facts)) {
-    log.warn('linux.resources.devices: not enforced, the caller may not load a device filter');
+  const obstacle = facts.cgroupDir === undefined ? NO_GROUP : mayLoad(facts) ? undefined : NO_RIGHT;
+  if (obstacle !== undefined) {
+    log.warn(`linux.resources.devices: not enforced, ${obstacle}`);
     return {};
   }
   warnOfWide(config.linux.resources?.devices ?? [], log);

@@ -66,6 +66,14 @@ describe.runIf(inInitialUserNamespace())('the filter', () => {
     expect(warnings[1]).toMatch(/devices\[0\]/);
   });
 
+  test('is none without a group to attach it to, with a warning', async () => {
+    const log = { warn: (text: string) => warnings.push(text) } as unknown as FilterRequest['log'];
+    const state = { cgroup_path: '', cgroup_made: [] };
+    const alone = facts({ cgroupDir: undefined });
+    expect(await deviceFilterFor({ state, config: { linux: {} }, facts: alone, log })).toEqual({});
+    expect(warnings).toEqual([expect.stringMatching(/not enforced, the container has no cgroup/)]);
+  });
+
   test('is there for a user that may load one, and for no other', async () => {
     const bpf = (1n << 39n) | (1n << 12n);
     const caller = (permittedCapabilities: bigint) => facts({ euid: 1000, permittedCapabilities });
