@@ -40,15 +40,8 @@ const SIZES = [
 /** Linux 5.16 and later have no limit of kernel memory; runc takes the flags and warns. */
 const IGNORED = ['kernel-memory', 'kernel-memory-tcp'];
 
-const NOT_YET = ['l3-cache-schema', 'mem-bw-schema'];
-
 export function update(context: Context, line: CommandLine): Promise<undefined> {
   const { flags } = line;
-  for (const name of NOT_YET) {
-    if (!flags.text(name)) continue;
-    const reason = 'not supported yet';
-    throw new RuncellError({ code: 'usage.unsupported', target: `--${name}`, reason });
-  }
   for (const name of IGNORED) {
     if (flags.has(name))
       context.log.warn(`--${name}: no kernel has this limit any more, it is ignored`);
@@ -58,7 +51,11 @@ export function update(context: Context, line: CommandLine): Promise<undefined> 
   for (const text of debug) context.log.debug(text);
   if (resources.devices !== undefined)
     context.log.debug('devices: an update leaves them as they are');
-  return updateContainer(context, line.args[0]!, resources);
+  const schemas = {
+    l3CacheSchema: flags.text('l3-cache-schema') ?? '',
+    memBwSchema: flags.text('mem-bw-schema') ?? '',
+  };
+  return updateContainer(context, line.args[0]!, resources, schemas);
 }
 
 function readResources(context: Context, flags: Values): ReturnType<typeof parseResources> {

@@ -78,7 +78,8 @@ export interface Stats {
     readonly psi?: Pressure;
   };
   readonly hugetlb: Readonly<Record<string, { usage?: bigint; failcnt: bigint }>>;
-  readonly intel_rdt: Readonly<Record<string, never>>;
+  /** rdt-stats.ts has them where the container has a class of service. */
+  readonly intel_rdt: Readonly<Record<string, unknown>>;
   readonly network_interfaces: null;
 }
 
@@ -90,7 +91,7 @@ export function statsOf(files: GroupFiles): Stats {
     pids: present({ current: tasksOf(files), limit: limitOf(files, 'pids.max') }),
     blkio: blkioOf(files),
     hugetlb: hugetlbOf(files),
-    // A container with intelRdt is refused, and interfaces are those that a runtime made itself.
+    // Interfaces are those that a runtime made itself.
     intel_rdt: {},
     network_interfaces: null,
   };

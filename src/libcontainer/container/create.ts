@@ -39,9 +39,9 @@ import { Conversation } from './conversation.ts';
 import { deviceFilterFor } from './device-filter.ts';
 import { explained } from './explained.ts';
 import { executorPath } from './installation.ts';
-import type { NetDevices } from './net-devices.ts';
 import { homeOf } from './passwd.ts';
 import { writePidFile } from './pid-file.ts';
+import type { RareParts } from './rare-parts.ts';
 import { createdState, initialState } from './record.ts';
 import type { PlannedScope } from './scope.ts';
 
@@ -112,7 +112,7 @@ class Attempt {
   #created: StateFile | undefined;
   #session: ExecutorSession | undefined;
   #talk: Conversation | undefined;
-  #netDevices: NetDevices | undefined;
+  #rareParts: RareParts | undefined;
   #attachFilter: (() => void) | undefined;
 
   constructor(context: Context, options: CreateOptions, foreground: boolean) {
@@ -132,8 +132,9 @@ class Attempt {
     const { consoleSocket } = this.#options;
     checkConsole({ terminal, detach: !this.#foreground, consoleSocket });
     checkKeptFds(this.#context.handOver, this.#options);
-    if (config.linux.netDevices !== undefined) {
-      this.#netDevices = (await import('./net-devices.ts')).NetDevices.prepare(config);
+    if (config.linux.netDevices !== undefined || config.linux.intelRdt !== undefined) {
+      const { RareParts } = await import('./rare-parts.ts');
+      this.#rareParts = new RareParts({ config, id: this.#options.id, log: this.#context.log });
     }
     await this.#claim();
     const plan = await this.#plan();
@@ -144,7 +145,7 @@ class Attempt {
     const mounts = plan.mounted();
     const home = this.#homeOnHost(plan);
     await this.#awaitInit(plan);
-    this.#netDevices?.move(this.#talk!.pid);
+    this.#rareParts?.apply(this.#talk!.pid);
     this.#talk!.send(mounts);
     const master = await this.#runInit(plan, home);
     return this.#finish(master);
@@ -171,6 +172,7 @@ class Attempt {
     this.#lock = lockContainer(this.#directory);
     const missing = wanted === '' ? [] : missingGroups(cgroupRoot, wanted);
     this.#state = initialState({
+      ...this.#rareParts?.record,
       id,
       bundle,
       owned,
@@ -182,6 +184,7 @@ class Attempt {
     });
     writeState(this.#directory, this.#state);
     if (this.#context.cgroupManager === 'cgroupfs') await this.#makeGroup(wanted);
+    this.#rareParts?.make();
     makeExecFifos(this.#directory);
     if (this.#options.notifySocket !== undefined) {
       const { makeNotifyDirectory } = await import('../console/notify.ts');
@@ -390,7 +393,7 @@ class Attempt {
     if (this.#options.pidFile !== undefined && !this.#foreground) {
       writePidFile(this.#options.pidFile, state.init_process_pid);
     }
-    this.#netDevices?.commit();
+    this.#rareParts?.commit();
     this.#session!.close();
     return {
       directory: this.#directory!,
@@ -453,7 +456,7 @@ class Attempt {
       joiner: this.#joiner,
       state: this.#state,
       limits: this.#limits,
-      netDevices: this.#netDevices,
+      rareParts: this.#rareParts,
       scope: this.#scope,
       directory: this.#directory,
       lock: this.#lock,

@@ -63,6 +63,10 @@ export async function deleteLocked(
   const hooks = poststopHooks(directory);
   if (state.systemd_cgroup) (await import('./scope.ts')).removeUnit(context, state, force);
   if (state.cgroup_path !== '') removeCgroup(state.cgroup_path, state.cgroup_made);
+  if (state.intel_rdt !== undefined) {
+    const { classOf, removeClass } = await import('../cgroups/intel-rdt.ts');
+    removeClass(classOf(state.intel_rdt), state.intel_rdt);
+  }
   if (state.owned.bundle !== undefined || state.owned.image !== undefined) {
     const { removeOwned } = await import('../../storage/owned.ts');
     removeOwned(context, state.id, state.owned);

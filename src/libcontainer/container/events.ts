@@ -11,6 +11,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { RuncellError } from '../../error.ts';
 import { type OomReport, OomWatch } from '../cgroups/oom.ts';
+import { readRdtStats } from '../cgroups/rdt-stats.ts';
 import { groupFiles, readGroupFile } from '../cgroups/read-stats.ts';
 import { type Stats, statsOf } from '../cgroups/stats.ts';
 import { monotonicMs, POLLIN, POLLPRI, type PollEntry, pidfdOpen } from '../native/libc.ts';
@@ -36,7 +37,8 @@ const LONGEST_MS = 3_600_000;
 
 /** One `stats` event of now. */
 export function containerStats(context: Context, id: string): ContainerEvent {
-  const event = statsEvent(id, groupOf(loadLiving(context, id)));
+  const state = loadLiving(context, id);
+  const event = statsEvent(state, groupOf(state));
   if (event === undefined) throw notRunning(id);
   return event;
 }
@@ -53,9 +55,10 @@ function notRunning(id: string): RuncellError {
   return new RuncellError({ code: 'state.conflict', reason });
 }
 
-function statsEvent(id: string, group: string): ContainerEvent | undefined {
+function statsEvent({ id, intel_rdt }: StateFile, group: string): ContainerEvent | undefined {
   const files = groupFiles(group);
-  return files === undefined ? undefined : { type: 'stats', id, data: statsOf(files) };
+  if (files === undefined) return undefined;
+  return { type: 'stats', id, data: { ...statsOf(files), intel_rdt: readRdtStats(intel_rdt) } };
 }
 
 /** Calls `emit` for each event until the container is empty, a signal comes or the reader goes. */
@@ -86,7 +89,7 @@ export async function watchContainer(
     }
     if (!isPopulated(group)) return;
     if (monotonicMs() < next) continue;
-    const event = statsEvent(id, group);
+    const event = statsEvent(state, group);
     if (event === undefined) return;
     emit(event);
     // Those that were missed are not made up for.

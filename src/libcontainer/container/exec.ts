@@ -51,6 +51,10 @@ export async function execContainer(context: Context, options: ExecOptions): Pro
       process: process_,
       initPidfd,
     });
+    if (state.intel_rdt !== undefined) {
+      const { joinRdt } = await import('./intel-rdt.ts');
+      endingWith(running, () => joinRdt(state.intel_rdt!, running.pid));
+    }
     return await settle(context, options, process_, running);
   } catch (thrown) {
     throw await explained(thrown, false);
@@ -116,6 +120,17 @@ async function startProcess(context: Context, request: Request): Promise<Running
   } catch (thrown) {
     session.close();
     for (const pid of [session.pid, talk.pid]) if (pid !== 0) end(pid);
+    throw thrown;
+  }
+}
+
+/** Not let go: a process that waits would wait for ever. */
+function endingWith({ session, pid }: Running, action: () => void): void {
+  try {
+    action();
+  } catch (thrown) {
+    session.close();
+    end(pid);
     throw thrown;
   }
 }

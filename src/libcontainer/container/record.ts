@@ -14,11 +14,12 @@ export interface InitialState {
   /** Its unit, where it is one of systemd's. */
   readonly scope: { readonly unit: string; readonly user: boolean } | undefined;
   readonly noNewKeyring: boolean;
+  readonly intel_rdt?: StateFile['intel_rdt'];
 }
 
 /** Before there is a process: enough for `delete --force` to find everything. */
 export function initialState(initial: InitialState): StateFile {
-  const { id, bundle, owned, cgroup, cgroupMade, scope, noNewKeyring } = initial;
+  const { id, bundle, owned, cgroup, cgroupMade, scope, noNewKeyring, intel_rdt } = initial;
   const { annotations, linux, process } = bundle.config;
   const now = Date.now();
   return {
@@ -38,6 +39,7 @@ export function initialState(initial: InitialState): StateFile {
     namespaces: (linux.namespaces ?? []).map(({ type }) => type),
     cgroup_path: cgroup,
     cgroup_made: cgroupMade,
+    ...(intel_rdt === undefined ? {} : { intel_rdt }),
     ...(annotations === undefined ? {} : { annotations }),
     owned: owned ?? {},
     rootless: false,

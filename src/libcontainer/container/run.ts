@@ -87,6 +87,7 @@ async function runWithoutTerminal(
     state.cgroup_path !== '' &&
     !state.systemd_cgroup &&
     (state.cgroup_made?.length ?? 0) <= 1 &&
+    state.intel_rdt === undefined &&
     options.notifySocket === undefined;
   const remove = {
     stateDir: directory,

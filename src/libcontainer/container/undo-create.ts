@@ -13,7 +13,7 @@ import { reap } from '../native/libc.ts';
 import type { ContainerLock } from '../store/lock.ts';
 import { removeStateDir } from '../store/state-dir.ts';
 import type { StateFile } from '../store/state-file.ts';
-import type { NetDevices } from './net-devices.ts';
+import type { RareParts } from './rare-parts.ts';
 import type { PlannedScope } from './scope.ts';
 
 /** What a create had made when it failed. */
@@ -26,7 +26,7 @@ export interface Made {
   readonly joiner: number;
   readonly state: StateFile | undefined;
   readonly limits: Applied | undefined;
-  readonly netDevices: NetDevices | undefined;
+  readonly rareParts: RareParts | undefined;
   /** Where systemd makes the group. */
   readonly scope: PlannedScope | undefined;
   readonly directory: string | undefined;
@@ -47,7 +47,7 @@ export function undoCreate(error: RuncellError, made: Made): RuncellError {
   };
   const { session, state, scope, directory } = made;
   if (session !== undefined) step(() => endProcesses(session, made));
-  step(() => problems.push(...(made.netDevices?.undo() ?? [])));
+  problems.push(...(made.rareParts?.undo(state !== undefined) ?? []));
   if (state !== undefined && scope !== undefined) step(() => scope.remove());
   if (state !== undefined) step(() => unmakeGroup(state, made.limits));
   if (made.pid !== 0)

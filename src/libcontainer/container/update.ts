@@ -10,8 +10,11 @@ import { RuncellError } from '../../error.ts';
 import { parseJson, stringifyJson } from '../../oci/json.ts';
 import { applyLimits, checkLimits } from '../cgroups/apply.ts';
 import { GroupDirectory } from '../cgroups/files.ts';
+import { classOf, updateClass } from '../cgroups/intel-rdt.ts';
 import { mergeResources } from '../cgroups/merge.ts';
+import { findResctrl } from '../cgroups/resctrl.ts';
 import { type LimitOptions, zeroPidsIsLimit } from '../cgroups/resources.ts';
+import { type Schemas, schemataLines } from '../cgroups/schemata.ts';
 import type { ScopeUpdate } from '../cgroups/systemd.ts';
 import { findCgroupRoot } from '../host/cgroup-mode.ts';
 import { lockContainer } from '../store/lock.ts';
@@ -21,6 +24,7 @@ import {
   loadState,
   type StateFile,
   writeResources,
+  writeState,
 } from '../store/state-file.ts';
 import type { Context } from './context.ts';
 import { groupOf, locateState } from './locate.ts';
@@ -31,6 +35,7 @@ export async function updateContainer(
   context: Context,
   id: string,
   given: LinuxResources,
+  schemas: Schemas = {},
 ): Promise<undefined> {
   const directory = locateState(context, id);
   using _lock = lockContainer(directory);
@@ -53,6 +58,7 @@ export async function updateContainer(
   try {
     unit?.tell();
     told = true;
+    updateRdt(directory, state, schemas);
     const merged = mergeResources(inForce, given);
     writeResources(directory, Buffer.from(stringifyJson(merged, 2)));
   } catch (thrown) {
@@ -75,6 +81,16 @@ async function unitOf(
   const { planUpdate } = await import('./scope.ts');
   using files = new GroupDirectory(limits.group);
   return planUpdate(context, state, { ...limits, files });
+}
+
+/** After the limits, which can be taken back: what was written to a class of service cannot. */
+function updateRdt(directory: string, state: StateFile, schemas: Schemas): void {
+  if (schemataLines(schemas).length === 0) return;
+  const { id, cgroup_path: cgroup, intel_rdt } = state;
+  const at = 'linux.intelRdt';
+  const resctrl = intel_rdt === undefined ? findResctrl(at) : classOf(intel_rdt);
+  const made = updateClass(resctrl, { id, cgroup, state: intel_rdt }, schemas);
+  if (intel_rdt === undefined) writeState(directory, { ...state, intel_rdt: made });
 }
 
 /** Those of the last update, or of the configuration. */

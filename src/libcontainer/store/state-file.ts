@@ -60,6 +60,13 @@ export interface StateFile {
   readonly cgroup_path: string;
   /** Groups that were made for it, outermost first: they go with it when they are empty. */
   readonly cgroup_made?: readonly string[];
+  /** linux.intelRdt: the class of service, and what of it goes with the container (cgroups/intel-rdt.ts). */
+  readonly intel_rdt?: {
+    readonly root: string;
+    readonly group: string;
+    readonly owned: boolean;
+    readonly monitoring?: string;
+  };
   readonly annotations?: Readonly<Record<string, string>>;
   /** Directories that runcell made and `delete` may remove. */
   readonly owned: { readonly bundle?: string; readonly image?: string };

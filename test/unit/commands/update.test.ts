@@ -2,8 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { parseArgv, Values } from '../../../src/argv.ts';
-import { resourcesOf, sizeOf, update } from '../../../src/commands/update.ts';
-import type { Context } from '../../../src/libcontainer/container/context.ts';
+import { resourcesOf, sizeOf } from '../../../src/commands/update.ts';
 import { errorOf } from '../oci/helpers.ts';
 
 const line = (...words: string[]) => parseArgv(['update', ...words, 'c1'], new Values());
@@ -38,12 +37,6 @@ describe('flags', () => {
     [['--memory', '1x'], 'invalid value for memory: "1x", it is no size as 512m'],
   ])('%j is refused', (words, expected) => {
     expect(errorOf(() => resources(...words)).message).toBe(expected);
-  });
-
-  test.each(['l3-cache-schema', 'mem-bw-schema'])('--%s is refused by name', (name) => {
-    const error = errorOf(() => update({} as Context, line(`--${name}`, 'L3:0=f')));
-    expect(error.code).toBe('usage.unsupported');
-    expect(error.message).toContain(`--${name}`);
   });
 });
 
