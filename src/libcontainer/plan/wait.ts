@@ -17,6 +17,7 @@ import type { Arch } from '../linux/arch.ts';
 import {
   AT_FDCWD,
   AT_REMOVEDIR,
+  AT_SYMLINK_NOFOLLOW,
   F_SETFD,
   F_SETFL,
   O_CLOEXEC,
@@ -260,6 +261,11 @@ function planRemove(
   const path = b.string(remove.stateDir);
   b.call('openat', [AT_FDCWD, path, flags], { into: directory, onError: finish });
   b.call('flock', [directory, LOCK_EX_NB], { onError: finish });
+  // After an update there may be more to remove than was known.
+  b.call('faccessat2', [directory, b.string('resources.json'), 0, AT_SYMLINK_NOFOLLOW], {
+    tolerate: ['ENOENT'],
+    onZero: finish,
+  });
   b.call('unlinkat', [AT_FDCWD, b.string(remove.cgroup), AT_REMOVEDIR], { onError: finish });
   for (const file of remove.files) {
     b.call('unlinkat', [directory, b.string(file), 0], { tolerate: ['ENOENT'] });

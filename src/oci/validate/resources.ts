@@ -27,7 +27,9 @@ export function checkResources(resources: LinuxResources, at: string, findings: 
   }
   if (network?.classID) unavailable(findings, path('network.classID'), network.classID);
   if (network?.priorities?.length) unavailable(findings, path('network.priorities'));
-  for (const key in resources.unified ?? {}) checkUnified(key, path('unified'), findings);
+  for (const [key, value] of Object.entries(resources.unified ?? {})) {
+    checkUnified(key, value, path('unified'), findings);
+  }
 }
 
 /** The checks alone, for whoever has a document that the schema accepted; throws for problems. */
@@ -197,7 +199,7 @@ function checkHugepages({ hugepageLimits }: LinuxResources, at: string, findings
 }
 
 /** The name of a file of the group: nothing may lead to another group's, or out of the tree. */
-function checkUnified(key: string, at: string, findings: Findings): void {
+function checkUnified(key: string, value: string, at: string, findings: Findings): void {
   const target = { target: key };
   if (key.includes('/')) {
     problem(
@@ -208,8 +210,13 @@ function checkUnified(key: string, at: string, findings: Findings): void {
   } else if (!/^[a-z][a-z0-9_]*(\.[A-Za-z0-9_]+)+$/.test(key)) {
     problem(findings, at, 'must be in the form CONTROLLER.PARAMETER', target);
   } else if (PROCESSES.includes(key)) {
-    problem(findings, at, 'moves or ends processes and is no limit', target);
+    problem(findings, at, 'moves, stops or ends processes and is no limit', target);
+  } else if (value.trim() === '' && !LISTS.test(key)) {
+    problem(findings, at, 'must have a value: most files take none for 0', target);
   }
 }
 
-const PROCESSES = ['cgroup.procs', 'cgroup.threads', 'cgroup.kill'];
+/** A frozen group would stop init before it can say that it is there. */
+const PROCESSES = ['cgroup.procs', 'cgroup.threads', 'cgroup.kill', 'cgroup.freeze'];
+/** What an empty value empties. */
+const LISTS = /^cpuset\./;

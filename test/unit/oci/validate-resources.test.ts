@@ -60,8 +60,10 @@ describe('refused as values', () => {
     [{ unified: { memory: '1' } }, 'unified', /CONTROLLER.PARAMETER/],
     [{ unified: { '..': '1' } }, 'unified', /CONTROLLER.PARAMETER/],
     [{ unified: { '': '1' } }, 'unified', /CONTROLLER.PARAMETER/],
-    [{ unified: { 'cgroup.procs': '1' } }, 'unified', /moves or ends processes/],
-    [{ unified: { 'cgroup.kill': '1' } }, 'unified', /moves or ends processes/],
+    [{ unified: { 'cgroup.procs': '1' } }, 'unified', /moves, stops or ends processes/],
+    [{ unified: { 'cgroup.kill': '1' } }, 'unified', /moves, stops or ends processes/],
+    [{ unified: { 'cgroup.freeze': '1' } }, 'unified', /moves, stops or ends processes/],
+    [{ unified: { 'memory.max': ' \n' } }, 'unified', /must have a value/],
   ])('%o', (resources, field, reason) => {
     const [first, ...more] = problems(resources);
     expect(first).toMatch(/^config\.value linux\.resources\./);
@@ -120,7 +122,12 @@ describe('accepted', () => {
       },
       hugepageLimits: [{ pageSize: '2MB', limit: 18446744073709551615n }],
       rdma: { mlx5_0: { hcaHandles: 1 } },
-      unified: { 'memory.high': 'max', 'hugetlb.2MB.max': '0', 'io.bfq.weight': '10' },
+      unified: {
+        'cpuset.cpus': '',
+        'memory.high': 'max',
+        'hugetlb.2MB.max': '0',
+        'io.bfq.weight': '10',
+      },
     };
     expect(found(resources)).toEqual({ problems: [], warnings: [], debug: [] });
   });
