@@ -3,7 +3,7 @@
  * --pidfd-socket. runtime-cli.md §4.3, §4.5, §4.7; sd_listen_fds(3).
  */
 
-import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { describe, expect } from 'vitest';
 import { type Box, refusal } from '../helpers/box.ts';
 import { check } from '../helpers/check.ts';
@@ -12,6 +12,7 @@ import { close, signalPidfd } from '../helpers/native.ts';
 import { isAlive, openFds } from '../helpers/proc.ts';
 import { isRuncell, runtime } from '../helpers/runtime.ts';
 import { DescriptorSocket } from '../helpers/sockets.ts';
+import { type Spec, useUserNamespace } from '../helpers/spec.ts';
 
 /** Opens `count` files, the n-th with the text `file n`, and passes them from 3 on. */
 async function withFiles<T>(
@@ -131,6 +132,38 @@ describe('descriptors', () => {
     const { stdout, stderr } = await box.run(bundle);
     expect(stdout).toHaveLength(1_000_000);
     expect(stderr).toBe('err\n');
+  });
+
+  const others: Record<string, (spec: Spec) => void> = {
+    'another user': (spec) => {
+      spec.process.user = { uid: 1000, gid: 1000 };
+    },
+    'a user namespace': (spec) => useUserNamespace(spec, 100_000, 65_536),
+  };
+  for (const [who, patch] of Object.entries(others)) {
+    check(`/dev/stdout and /dev/stderr open a pipe again, for ${who}`, async (box) => {
+      const script = 'cat /dev/stdin; echo one >/dev/stdout; echo two >/dev/stderr';
+      const { dir } = box.bundle(['sh', '-c', script], patch);
+      const run = `${runtime.path} --root ${box.root} run --bundle ${dir} ${box.id()}`;
+      const ran = await box.command('sh', ['-c', `echo in | ${run} 2>&1 | cat`]);
+      expect(ran.stdout.split('\n').sort()).toEqual(['', 'in', 'one', 'two']);
+      const container = await box.start(box.bundle(['sleep', '100'], patch));
+      const exec = `${runtime.path} --root ${box.root} exec --user 1001 ${container.id}`;
+      const executed = await box.command('sh', [
+        '-c',
+        `echo in | ${exec} sh -c '${script}' 2>&1 | cat`,
+      ]);
+      expect(executed.stdout.split('\n').sort()).toEqual(['', 'in', 'one', 'two']);
+    });
+  }
+
+  check('a file of the caller stays as it is for another user', async (box) => {
+    const file = box.path('output');
+    const bundle = box.bundle(['sh', '-c', 'echo said'], others['another user']);
+    const run = `${runtime.path} --root ${box.root} run --bundle ${bundle.dir} ${box.id()}`;
+    await box.command('sh', ['-c', `umask 077; ${run} >${file}`]);
+    const { mode, uid, size } = statSync(file);
+    expect({ mode: mode & 0o777, uid, size }).toEqual({ mode: 0o600, uid: 0, size: 5 });
   });
 
   check('/dev/stdout and /dev/stderr open a pipe of the caller again', async (box) => {

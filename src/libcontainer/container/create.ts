@@ -138,6 +138,8 @@ class Attempt {
     }
     await this.#claim();
     const plan = await this.#plan();
+    const isHostRoot = !config.process.user?.uid && !plan.draft.hasNamespace('user');
+    if (!terminal && !isHostRoot) (await import('./stdio-pipes.ts')).sharePipes();
     await this.#sendStage(plan);
     writeConfig(this.#directory!, this.#bundle!.configBytes);
     // While the stage works, init's program up to its mounts is made; while init mounts, the rest.

@@ -44,6 +44,8 @@ export async function execContainer(context: Context, options: ExecOptions): Pro
   checkKeptFds(context.handOver, { preserveFds: options.preserveFds, listenFds: 0 });
   const initPidfd = openInit(state);
   try {
+    const isHostRoot = !process_.user?.uid && !state.namespaces.includes('user');
+    if (!terminal && !isHostRoot) (await import('./stdio-pipes.ts')).sharePipes();
     const running = await startProcess(context, {
       options,
       state,
