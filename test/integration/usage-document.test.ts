@@ -60,6 +60,14 @@ async function listed(box: Box, ...flags: string[]): Promise<Listed[]> {
 }
 
 describe('container run', () => {
+  check('-it ends with the input, when that is no terminal', own, async (box) => {
+    const run = ['container', 'run', '--image', image(box), '-it'];
+    expect(await box.verb(run)).toMatchObject({ status: 0, stderr: '' });
+    const typed = await box.verb(run, { input: 'echo so; exit 4\n' });
+    expect(typed.status).toBe(4);
+    expect(typed.stdout).toContain('\nso\n');
+  });
+
   check('runs a command of the image with its arguments', own, async (box) => {
     const args = ['--command', '/bin/echo', '--args', 'one', '--args', 'two words', '--args', '-x'];
     const head = ['container', 'run', '--id', box.id(), '--image', image(box)];

@@ -33,6 +33,7 @@ import {
   restoreTermios,
   setTermios,
   type Termios,
+  takesLines,
   withoutOnlcr,
 } from './termios.ts';
 
@@ -55,19 +56,12 @@ const NOT_FORWARDED: readonly number[] = [
   ...[SIGNALS.SIGSYS, SIGNALS.SIGPIPE, SIGNALS.SIGPROF],
 ];
 
-let restoreNow: (() => void) | undefined;
-
-/** Puts the user's terminal back if it is raw; for a way out that unwinds nothing. */
-export function restoreUserTerminal(): void {
-  restoreNow?.();
-}
-
 /** Relays until the process has ended; gives its exit status, or 128 + the signal that ended it. */
 export async function relayTerminal(process: TerminalProcess): Promise<number> {
   using user = new UserTerminal();
   using _signals = new SignalForwarder(process, user);
   user.makeRaw();
-  const relay = new Relay(process, user);
+  const relay = new Relay(process);
   try {
     await relay.run();
   } finally {
@@ -91,7 +85,6 @@ class UserTerminal implements Disposable {
 
   makeRaw(): void {
     if (this.fd === undefined || this.#modes === undefined) return;
-    restoreNow = () => this.restore();
     setTermios(this.fd, rawModes(this.#modes));
   }
 
@@ -102,7 +95,6 @@ class UserTerminal implements Disposable {
 
   [Symbol.dispose](): void {
     this.restore();
-    restoreNow = undefined;
     if (this.#opened !== undefined) closeSync(this.#opened);
   }
 }
@@ -111,6 +103,10 @@ class UserTerminal implements Disposable {
 export function fitTerminal(masterFd: number): void {
   using user = new UserTerminal();
   if (user.fd !== undefined) copyWindowSize(user.fd, masterFd);
+  // our output is no terminal that is raw then: lines are to end as they would without a pty
+  const modes = getTermios(masterFd);
+  const plain = user.fd === undefined || getTermios(1) === undefined;
+  if (plain && modes !== undefined) setTermios(masterFd, withoutOnlcr(modes));
 }
 
 function openControllingTerminal(): number | undefined {
@@ -179,19 +175,17 @@ class Relay {
   readonly #toUser = new Outgoing();
   readonly #buffer = new Uint8Array(CHUNK);
   #inputOpen = true;
+  /** Whether the terminal took whole lines when the end of the input was last said. */
+  #endedInLines: boolean | undefined;
   #masterOpen = true;
   #running = true;
   #lastByte = NEWLINE;
 
-  constructor(process: TerminalProcess, user: UserTerminal) {
+  constructor(process: TerminalProcess) {
     this.#process = process;
     this.#input = openEndpoint(0, constants.O_RDONLY);
     this.#output = openEndpoint(1, constants.O_WRONLY);
     setNonBlocking(process.masterFd);
-    // our output is no terminal that is raw now: lines are to end as they would without a pty
-    const modes = getTermios(process.masterFd);
-    const plain = user.fd === undefined || getTermios(1) === undefined;
-    if (plain && modes !== undefined) setTermios(process.masterFd, withoutOnlcr(modes));
   }
 
   async run(): Promise<void> {
@@ -241,13 +235,20 @@ class Relay {
       return;
     }
     this.#inputOpen = false;
-    // a terminal has no end of file: it is the character, twice when a line is still unfinished,
-    // of which the first only hands that line over (termios(3), VEOF)
+    if (!this.#input.terminal) this.#sayEnd();
+  }
+
+  /**
+   * A terminal has no end of file: it is the character, twice when a line is still unfinished, of
+   * which the first only hands that line over (termios(3), VEOF). A program that changes the mode
+   * afterwards, as a shell before its prompt, reads something else of it: it is said again.
+   */
+  #sayEnd(): void {
     const modes = getTermios(this.#process.masterFd);
-    if (this.#input.terminal || modes === undefined) return;
-    const character = endOfFileCharacter(modes);
-    const times = this.#lastByte === NEWLINE ? 1 : 2;
-    this.#toMaster.bytes = new Uint8Array(times).fill(character);
+    if (modes === undefined || takesLines(modes) === this.#endedInLines) return;
+    const times = this.#endedInLines !== undefined || this.#lastByte === NEWLINE ? 1 : 2;
+    this.#endedInLines = takesLines(modes);
+    this.#toMaster.bytes = new Uint8Array(times).fill(endOfFileCharacter(modes));
   }
 
   #readMaster(): void {
@@ -259,6 +260,7 @@ class Relay {
       this.#masterOpen = false;
     } else {
       this.#toUser.bytes = this.#buffer.slice(0, read);
+      if (this.#endedInLines !== undefined && this.#toMaster.empty) this.#sayEnd();
     }
   }
 }

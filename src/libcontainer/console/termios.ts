@@ -129,3 +129,8 @@ export function copyWindowSize(from: number, to: number): void {
   const result = syscall('ioctl', to, TIOCSWINSZ, size);
   if (result !== -ERRNO.EIO) checked(result, 'set window size', to);
 }
+
+/** Canonical mode: input is read by lines, and the end-of-file character means what it says. */
+export function takesLines(termios: Termios): boolean {
+  return (new DataView(termios.buffer).getUint32(12, true) & ICANON) !== 0;
+}

@@ -24,7 +24,7 @@ let host: BundledScript;
 beforeAll(() => {
   host = bundleScript(`
     import { closeSync, constants, openSync, writeSync } from 'node:fs';
-    import { relayTerminal } from './src/libcontainer/console/terminal.ts';
+    import { fitTerminal, relayTerminal } from './src/libcontainer/console/terminal.ts';
     import { checked, pidfdOpen, reap, syscall } from './src/libcontainer/native/libc.ts';
     import { spawnProcess } from './src/libcontainer/native/spawn.ts';
     const [mode, ...args] = process.argv.slice(2);
@@ -38,6 +38,7 @@ beforeAll(() => {
     const pidfd = pidfdOpen(pid)!;
     // somebody else reaps the process: the exit code cannot be had, and the relay throws
     if (mode === 'break') setTimeout(() => reap(pid), 300);
+    fitTerminal(masterFd);
     relayTerminal({ masterFd, pidfd }).then(
       (code) => process.reallyExit(code),
       (error) => { writeSync(2, 'relay: ' + error.message + '\\n'); process.reallyExit(99); },
