@@ -262,6 +262,30 @@ describe('top without a terminal', () => {
     expect(outcome.stderr).toBe('status 0\n');
   });
 
+  check('shows a container without a cgroup', need, async (box) => {
+    const container = { id: box.id(), pid: 0 };
+    const pidFile = box.path('pid');
+    const flags = ['--bundle', box.bundle(['sleep', '100']).dir, '--pid-file', pidFile];
+    // It warns that the device rules have nothing to hold on to.
+    const made = await box.verb(['run', '--detach', ...flags, container.id], {
+      global: ['--cgroup-manager', 'disabled'],
+      detached: true,
+    });
+    expect(made).toMatchObject({ status: 0, stdout: '' });
+    container.pid = Number(readFileSync(pidFile, 'latin1'));
+    const { stdout } = await box.verb(['top', '--no-stream', '--format', 'json']);
+    expect(JSON.parse(stdout)).toMatchObject({
+      containers: [{ id: container.id, cpu: { total: null }, pids: { current: 1 } }],
+      problems: [],
+    });
+    for (const verb of ['pause', 'events']) {
+      const outcome = await box.verb([verb, container.id]);
+      expect(refusal(outcome)).toBe(`${container.id}: container has no cgroup`);
+    }
+    const { stdout: pids } = await box.verb(['ps', '--format', 'json', container.id]);
+    expect(pids).toBe(`[${container.pid}]\n`);
+  });
+
   check('without any container says so', need, async (box) => {
     const table = await box.verb(['top', '--no-stream']);
     expect(table).toMatchObject({ status: 0, stderr: '' });

@@ -7,12 +7,11 @@
 import { readFileSync } from 'node:fs';
 import { toRuncellError } from '../../error.ts';
 import { groupFiles } from '../cgroups/read-stats.ts';
-import { type Usage, usageOf } from '../cgroups/stats.ts';
+import { type GroupFiles, type Usage, usageOf } from '../cgroups/stats.ts';
 import { monotonicMs } from '../native/libc.ts';
 import { checkRoot, listIds, stateDirOf } from '../store/state-dir.ts';
 import { loadState } from '../store/state-file.ts';
 import type { Context } from './context.ts';
-import { groupOf } from './locate.ts';
 import { statusOf } from './status.ts';
 
 /** One container. Undefined is what is not known: its controller is off, or it is the first look. */
@@ -46,6 +45,8 @@ interface Look {
 }
 
 const HISTORY = 60;
+/** What is known of a container without a cgroup (`--cgroup-manager disabled`). */
+const INIT_ALONE: GroupFiles = { names: [], read: () => undefined, countThreads: () => 1 };
 
 export class TopSampler {
   readonly #context: Context;
@@ -96,7 +97,7 @@ export class TopSampler {
     const state = loadState(directory);
     const status = statusOf(directory, state);
     if (status !== 'running' && status !== 'paused') return undefined;
-    const files = groupFiles(groupOf(state));
+    const files = state.cgroup_path === '' ? INIT_ALONE : groupFiles(state.cgroup_path);
     if (files === undefined) return undefined;
     const usage = usageOf(files);
     const atMs = monotonicMs();
