@@ -157,6 +157,8 @@ export async function buildAll(outDir = path.join(root, 'dist')): Promise<Built>
   await Promise.all([
     build({
       ...shared,
+      // Of boot alone: for a list esbuild gives every module of a bundle a call of its own.
+      define: { ...shared.define, RUNCELL_BUNDLES: JSON.stringify(HOT_VERBS.map(fileOf)) },
       entryPoints: [path.join(root, 'src/boot.ts')],
       outfile: path.join(outDir, 'runcell.cjs'),
       plugins: [builtins],
@@ -282,7 +284,6 @@ function sharedOptions(): BuildOptions {
       'process.arch': JSON.stringify(process.arch),
       RUNCELL_COMMIT: JSON.stringify(commit()),
       RUNCELL_NODE: JSON.stringify(process.version),
-      RUNCELL_BUNDLES: JSON.stringify(HOT_VERBS.map(fileOf)),
     },
     // `import.meta` is only used where there is no __dirname, which the bundle has.
     logOverride: { 'empty-import-meta': 'silent' },

@@ -73,11 +73,8 @@ async function layOut(directory: string, options: TrainOptions): Promise<void> {
   copyFiles(outDir, dist, (name) => name !== 'runcell.cjs');
   copyFiles(hotDir, path.join(dist, 'hot'), (name) => name.endsWith('.js'));
   fs.symlinkSync(path.join(root, 'node_modules'), path.join(directory, 'node_modules'));
-  // With the names of the bundles src/boot.ts would start one.
-  const { RUNCELL_BUNDLES: _names, ...define } = esbuild.define ?? {};
   await build({
     ...esbuild,
-    define,
     entryPoints: [path.join(root, 'scripts/train-boot.ts')],
     outfile: path.join(dist, 'runcell.cjs'),
   });

@@ -74,10 +74,11 @@ function readHandOver(text: string | undefined): HandOver {
     const reason = 'this file is started by dist/runcell, not by node';
     throw new RuncellError({ code: 'internal', reason });
   }
-  const bytes = new Uint8Array(fs.fstatSync(fd).size);
+  const { size, mode } = fs.fstatSync(fd);
+  const bytes = new Uint8Array(size);
   fs.readSync(fd, bytes, 0, bytes.length, 0);
   fs.closeSync(fd);
-  return parseHandOver(bytes);
+  return parseHandOver(bytes, mode);
 }
 
 async function runCold(context: Context, line: CommandLine): Promise<number> {

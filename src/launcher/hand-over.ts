@@ -62,14 +62,16 @@ export interface HandOver {
   readonly nofileSoft: bigint;
   readonly nofileHard: bigint;
   readonly launcherPid: number;
+  /** Whether memfds are not executable by default: then the kernel gives them no x (vm.memfd_noexec). */
+  readonly memfdNoexec: boolean;
   /** The caller's environment, NAME=value, decoded as UTF-8. */
   readonly env: readonly string[];
   /** The same as bytes, each string with its NUL: what UTF-8 cannot express is only here. */
   readonly envBytes: Uint8Array;
 }
 
-/** Throws on anything the launcher of this version would not have written. */
-export function parseHandOver(bytes: Uint8Array): HandOver {
+/** `mode`: of the memfd itself. Throws on anything the launcher of this version would not have written. */
+export function parseHandOver(bytes: Uint8Array, mode = 0o777): HandOver {
   if (bytes.length < HAND_OVER_HEADER_SIZE) throw new Error('hand-over: shorter than its header');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const magic = view.getUint32(HAND_OVER.magic, true);
@@ -86,6 +88,7 @@ export function parseHandOver(bytes: Uint8Array): HandOver {
     nofileSoft: view.getBigUint64(HAND_OVER.nofileSoft, true),
     nofileHard: view.getBigUint64(HAND_OVER.nofileHard, true),
     launcherPid: view.getUint32(HAND_OVER.pid, true),
+    memfdNoexec: (mode & 0o111) === 0,
     env: splitStrings(envBytes),
     envBytes,
   };

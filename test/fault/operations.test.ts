@@ -132,7 +132,9 @@ function finding({ injected, status, stderr }: Attempt): string | undefined {
   }
   // The launcher has words of its own and no errno.
   const told = /EIO|^runcell: /.test(stderr) && stderr.trimEnd().split('\n').length === 1;
-  return told ? undefined : `does not say why: ${injected}: ${stderr}`;
+  // Only the self-copy makes this call, and the program after it is on its way when it fails.
+  const placed = !/ execveat\(/.test(injected) || stderr.includes('run from a sealed copy');
+  return told && placed ? undefined : `does not say why: ${injected}: ${stderr}`;
 }
 
 interface Subject {

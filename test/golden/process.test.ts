@@ -3,6 +3,7 @@
 import type { Config } from '@opencontainers-ts/spec';
 import { describe, expect, test } from 'vitest';
 import { planSelfCopy } from '../../src/libcontainer/plan/self-copy.ts';
+import { copyToTmpfs } from '../../src/libcontainer/plan/self-copy-tmpfs.ts';
 import { checkProgram } from '../../src/libcontainer/program/check.ts';
 import { printProgram } from '../../src/libcontainer/program/print.ts';
 import { golden, goldenCreate } from './golden.ts';
@@ -159,5 +160,11 @@ describe('self copy', () => {
     expect(checkProgram(program)).toEqual([]);
     const name = arch === 'x64' ? 'self-copy' : 'self-copy-arm64';
     golden(name, printProgram(program, { numbers: false }));
+  });
+
+  test('where memfds may not be executed', () => {
+    const program = planSelfCopy('x64', 5, copyToTmpfs);
+    expect(checkProgram(program)).toEqual([]);
+    golden('self-copy-tmpfs', printProgram(program, { numbers: false }));
   });
 });

@@ -201,6 +201,23 @@ describe('init', () => {
     expect(namespaceOf(pid, 'mnt')).not.toBe(namespaceOf('self', 'mnt'));
   });
 
+  const noexec = { ...modern, path: '/proc/sys/vm/memfd_noexec', tool: 'unshare' };
+  check('runs from a read-only file of its own where memfds may not', noexec, async (box) => {
+    const { dir } = box.bundle(['sleep', '100']);
+    const [id, run] = [box.id(), `${runtime.path} --root ${box.root}`];
+    const script = [
+      'echo 2 >/proc/sys/vm/memfd_noexec',
+      `${run} create --bundle ${dir} --pid-file pid ${id} </dev/null >/dev/null`,
+      'exe=/proc/$(cat pid)/exe; readlink $exe; echo x >$exe',
+      `${run} start ${id}; ${run} exec ${id} echo inside; ${run} run --bundle ${dir} ${id}r &`,
+      `sleep 1; ${run} kill ${id}r KILL; wait; ${run} delete --force ${id}`,
+    ].join('\n');
+    const args = ['-pf', '--mount-proc', 'sh', '-c', script];
+    const { stdout, stderr } = await box.command('unshare', args);
+    expect(stdout).toBe('/runcell\ninside\n');
+    expect(stderr).toMatch(/^sh: .*(Text file busy|Read-only file system)\n$/);
+  });
+
   check('hostile libraries and helpers of the image are never run', modern, async (box) => {
     const marker = '/dev/shm/ran';
     const bundle = box.bundle(['sleep', '100'], (spec) => {

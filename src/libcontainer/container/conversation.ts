@@ -8,6 +8,7 @@ import type { FatalRecord, Message } from '../executor/protocol.ts';
 import type { ExecutorSession } from '../executor/session.ts';
 import { type ExitReport, tryReap } from '../native/libc.ts';
 import { TAG, type TagName } from '../plan/messages.ts';
+import { SELF_COPY_OPS } from '../plan/self-copy.ts';
 import type { Program } from '../program/builder.ts';
 
 /**
@@ -37,6 +38,8 @@ export class Conversation {
   readonly #session: ExecutorSession;
   readonly #config: Config;
   #program: Program | undefined;
+  /** The self-copy, which everything begins with. */
+  #first: Program | undefined;
   /** The container's process as the executor last reported it. */
   pid = 0;
 
@@ -50,6 +53,7 @@ export class Conversation {
       this.send(program.before);
       this.expect('PIECE');
     }
+    this.#first ??= program;
     this.#program = program;
     this.#session.send(program);
   }
@@ -60,7 +64,7 @@ export class Conversation {
     for (;;) {
       const message = this.#receive();
       const { fatal } = message;
-      if (fatal !== undefined) throw this.#failed({ fatal, filesystem });
+      if (fatal !== undefined) throw this.#fatal(fatal, filesystem);
       if (message.tag === TAG.PID) this.pid = message.a;
       if (message.tag === TAG[tag]) return message;
       if (message.tag === TAG.REASON) filesystem = message.payload;
@@ -76,6 +80,14 @@ export class Conversation {
       if (payload.length === 0) return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
       pieces.push(payload);
     }
+  }
+
+  #fatal(fatal: FatalRecord, filesystem: Uint8Array | undefined): ProcessFailure {
+    if (fatal.op >= SELF_COPY_OPS) {
+      this.#program = this.#first;
+      fatal = { ...fatal, op: fatal.op - SELF_COPY_OPS };
+    }
+    return this.#failed({ fatal, filesystem });
   }
 
   #failed(what: ProcessFailure['what']): ProcessFailure {

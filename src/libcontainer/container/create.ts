@@ -266,7 +266,11 @@ class Attempt {
     const talk = new Conversation(session, this.#bundle!.config);
     this.#talk = talk;
     this.#scope?.enter(session.pid);
-    talk.send(planSelfCopy(plan.draft.facts.arch, session.ctlFd));
+    const { arch } = plan.draft.facts;
+    const copying = this.#context.handOver.memfdNoexec
+      ? (await import('./self-copy.ts')).selfCopy
+      : planSelfCopy;
+    talk.send(copying(arch, session.ctlFd));
     for (const [index, maps] of plan.idMaps.entries()) {
       talk.send(plan.holder(index));
       const holder = talk.expect('HOLDER');

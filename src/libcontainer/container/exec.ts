@@ -112,7 +112,11 @@ async function startProcess(context: Context, request: Request): Promise<Running
     if (state.systemd_user === true) {
       (await import('./scope.ts')).attachStage(context, state, session.pid);
     }
-    talk.send(planSelfCopy(plan.draft.facts.arch, session.ctlFd));
+    const { arch } = plan.draft.facts;
+    const copying = context.handOver.memfdNoexec
+      ? (await import('./self-copy.ts')).selfCopy
+      : planSelfCopy;
+    talk.send(copying(arch, session.ctlFd));
     talk.send(plan.stage());
     const joiner = cgroupDir === undefined ? undefined : talk.expect('JOINER').a;
     talk.expect('PID');

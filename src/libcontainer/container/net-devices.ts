@@ -20,11 +20,11 @@ import type { Arch } from '../linux/arch.ts';
 import type { Link, NetDevice } from '../linux/interface.ts';
 import { pidfdGetfd, pidfdOpen, reap } from '../native/libc.ts';
 import { COMMIT, type DeviceMove, NetDevicesPlan } from '../plan/net-devices.ts';
-import { planSelfCopy } from '../plan/self-copy.ts';
 import type { Program } from '../program/builder.ts';
 import { Conversation, ProcessFailure } from './conversation.ts';
 import { explainFailure, fatalError } from './failure.ts';
 import { executorPath } from './installation.ts';
+import { selfCopy } from './self-copy.ts';
 
 /** Any byte but COMMIT. */
 const UNDO = 'u';
@@ -73,7 +73,7 @@ export class NetDevices {
     this.#session = session;
     const talk = new Conversation(session, this.#config);
     const arch = process.arch as Arch;
-    talk.send(planSelfCopy(arch, session.ctlFd));
+    talk.send(selfCopy(arch, session.ctlFd));
     const plan = new NetDevicesPlan(arch);
     talk.send(plan.join(pid));
     const { a: socketFd } = talk.expect('NETLINK');

@@ -45,9 +45,10 @@ import {
   type Program,
   ProgramBuilder,
   RECORD_ADDRESS,
-  Slot,
+  RECORD_OP,
+  type Slot,
 } from '../program/builder.ts';
-import { DATA, MESSAGE_SIZE, OP_SIZE, PROGRAM_BASE } from '../program/op.ts';
+import { MESSAGE_SIZE, OP_SIZE, PROGRAM_BASE } from '../program/op.ts';
 import { load } from './draft.ts';
 
 const SIGURG = 23;
@@ -286,7 +287,7 @@ function planBroken(
   b.section('', 'tell that the wait failed', `pid ${request.pid}`);
   const { report, pidfd } = request;
   const op = b.slot('failed op');
-  b.sum(op, new Slot((DATA.record + 8 - DATA.slots) / 8, 'record op'));
+  b.sum(op, RECORD_OP);
   for (let size = 1; size < OP_SIZE; size *= 2) b.sum(op, op, op);
   b.sum(op, op, PROGRAM_BASE);
   const at = FINISH_STATUS_BYTES;

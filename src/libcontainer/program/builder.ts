@@ -72,6 +72,9 @@ export const ERR = new Slot((DATA.err - DATA.slots) / 8, 'err');
 export const TRAP = new Slot((DATA.trap - DATA.slots) / 8, 'trap');
 export const IGNORED = new Slot((DATA.ignored - DATA.slots) / 8, 'ignored');
 export const RECORD_ADDRESS = DATA_BASE + DATA.record;
+/** The failed op in the record, and its negative errno. */
+export const RECORD_OP = new Slot((DATA.record + 8 - DATA.slots) / 8, 'record op');
+export const RECORD_ERRNO = new Slot((DATA.record + 16 - DATA.slots) / 8, 'record errno');
 
 /** Hands out the slots of one process; programs of the same process share it. */
 export class Slots {

@@ -33,6 +33,7 @@ test('parseHandOver reads every field', () => {
     nofileSoft: 1024n,
     nofileHard: 2n ** 64n - 1n,
     launcherPid: 4711,
+    memfdNoexec: false,
     env: ['A=1', 'B=\u00fc'],
     envBytes,
   });
@@ -61,4 +62,10 @@ test('parseHandOver refuses what this version would not have written', () => {
   expect(() => parseHandOver(magic)).toThrow('magic');
   const version = Buffer.from(bytes).fill(9, 4, 5);
   expect(() => parseHandOver(version)).toThrow('version');
+});
+
+test('parseHandOver tells from the mode of the memfd whether memfds are executable', () => {
+  const bytes = handOver(Buffer.alloc(0));
+  expect(parseHandOver(bytes, 0o100777).memfdNoexec).toBe(false);
+  expect(parseHandOver(bytes, 0o100666).memfdNoexec).toBe(true);
 });
