@@ -31,9 +31,10 @@ export function list(context: Context, line: CommandLine, output: Output): undef
   else output.out(listTable(containers));
 }
 
-/** One line; Go prints an empty list as null. */
+/** One line with its end; Go prints an empty list as null. */
 export function listJson(containers: readonly ContainerView[]): string {
-  return containers.length === 0 ? 'null' : stringifyJson(containers.map(documentOf));
+  const text = containers.length === 0 ? 'null' : stringifyJson(containers.map(documentOf));
+  return `${text}\n`;
 }
 
 export function listTable(containers: readonly ContainerView[]): string {

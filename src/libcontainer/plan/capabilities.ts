@@ -72,7 +72,8 @@ export function ungrantable(wanted: Capabilities | undefined, grantable: Grantab
   for (const set of CAPABILITY_SETS) {
     for (const name of wanted?.[set] ?? []) {
       const number = CAPABILITIES[name as CapabilityName];
-      if (number === undefined || !isGrantable(number, grantable)) names.add(name);
+      // One that is not known is told by the validation.
+      if (typeof number === 'number' && !isGrantable(number, grantable)) names.add(name);
     }
   }
   return [...names];

@@ -48,16 +48,15 @@ describe('list', () => {
   });
 
   test('empty json is null', () => {
-    expect(listJson([])).toBe('null');
+    expect(listJson([])).toBe('null\n');
   });
 
   test('json is one line with keys in the order of runc', () => {
     const text = listJson([{ ...VIEW, annotations: { k: 'v' } }]);
-    expect(text).not.toContain('\n');
     expect(text).toBe(
       '[{"ociVersion":"1.3.0","id":"test","pid":12345,"status":"running",' +
         '"bundle":"/tmp/runcell/bundles/test","rootfs":"/tmp/runcell/containers/test/rootfs",' +
-        '"created":"2025-12-20T10:30:00.123456789Z","annotations":{"k":"v"},"owner":"root"}]',
+        '"created":"2025-12-20T10:30:00.123456789Z","annotations":{"k":"v"},"owner":"root"}]\n',
     );
   });
 });
