@@ -239,6 +239,40 @@ describe('a name that is none', () => {
   }
 });
 
+describe('limits', () => {
+  const limits =
+    (resources: object): Patch =>
+    (spec) => {
+      Object.assign(spec.linux, { resources });
+    };
+
+  withSystemd('of a controller that no host has are refused before', async (box, systemd) => {
+    const patch = limits({ unified: { 'nothing.max': '1' } });
+    const line = await refused(box, systemd, inSlice(box, 'limited', patch));
+    expect(line).toContain('controller "nothing" is not');
+    expect(systemd.calls('StartTransientUnit')).toEqual([]);
+  });
+
+  withSystemd('that systemd has no words for are a matter of the files', async (box, systemd) => {
+    const { id } = await create(box, systemd, inSlice(box, 'updated'));
+    const { env } = systemd;
+    const input = JSON.stringify({ unified: { 'cgroup.max.depth': '3' } });
+    await box.silent(['update', '--resources', '-', id], { env, input });
+    expect(systemd.calls('SetUnitProperties')).toEqual([]);
+    await box.silent(['delete', '--force', id], { env });
+  });
+});
+
+describe('devices', () => {
+  withSystemd('are at least those of the filter', async (box, systemd) => {
+    const { id } = await create(box, systemd, inSlice(box, 'devices'));
+    const { DevicePolicy, DeviceAllow } = systemd.properties();
+    expect(DevicePolicy).toBe('strict');
+    expect(DeviceAllow).toContainEqual(['/dev/char/1:3', 'rwm']);
+    await box.silent(['delete', '--force', id], { env: systemd.env });
+  });
+});
+
 describe('annotations', () => {
   withSystemd('are properties of the scope', async (box, systemd) => {
     const patch = inSlice(box, 'annotated', (spec) => {

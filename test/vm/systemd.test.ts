@@ -12,7 +12,7 @@ import { type Box, type Container, refusal } from '../helpers/box.ts';
 import { check } from '../helpers/check.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { descendants, isAlive } from '../helpers/proc.ts';
-import type { Patch } from '../helpers/spec.ts';
+import type { Patch, Spec } from '../helpers/spec.ts';
 
 const ROOT = '/sys/fs/cgroup';
 const env = { PATH: process.env['PATH']! };
@@ -178,7 +178,7 @@ describe('limits', () => {
     'memory.low': String(16 << 20),
     'memory.swap.max': String(32 << 20),
     'memory.high': String(48 << 20),
-    'cpu.weight': '170',
+    'cpu.weight': '174',
     'cpu.max': '34000 100000',
     'cpuset.cpus': '0',
     'cpuset.mems': '0',
@@ -202,7 +202,7 @@ describe('limits', () => {
       MemoryLow: String(16 << 20),
       MemorySwapMax: String(32 << 20),
       MemoryHigh: String(48 << 20),
-      CPUWeight: '170',
+      CPUWeight: '174',
       TasksMax: '50',
       CPUQuotaPerSecUSec: '340ms',
       CPUQuotaPeriodUSec: '100ms',
@@ -212,6 +212,28 @@ describe('limits', () => {
     systemctl('daemon-reload');
     systemctl('set-property', '--runtime', `${box.tag}.slice`, 'TasksMax=1000');
     expect(inForce(made.group)).toEqual(FILES);
+    await remove(box, made);
+  });
+
+  withSlices('of an update are in both, and the others stay', async (box) => {
+    const made = await create(box, 'updated', LIMITS);
+    await box.silent(['start', made.id], { env });
+    const flags = ['--memory', '96m', '--memory-swap', '96m', '--cpu-quota', '55555'];
+    await box.silent(['update', ...flags, '--pids-limit', '60', made.id], { env });
+    const now = {
+      ...FILES,
+      ...{ 'memory.max': String(96 << 20), 'memory.swap.max': '0' },
+      ...{ 'cpu.max': '56000 100000', 'pids.max': '60' },
+    };
+    expect(inForce(made.group)).toEqual(now);
+    expect(shown(made.unit, 'MemoryMax', 'TasksMax', 'CPUQuotaPerSecUSec')).toEqual({
+      MemoryMax: String(96 << 20),
+      TasksMax: '60',
+      CPUQuotaPerSecUSec: '560ms',
+    });
+    systemctl('daemon-reload');
+    systemctl('set-property', '--runtime', `${box.tag}.slice`, 'TasksMax=1001');
+    expect(inForce(made.group)).toEqual(now);
     await remove(box, made);
   });
 
@@ -279,6 +301,40 @@ describe('annotations', () => {
       expect(loadState('rc-evil.scope')).toBe('not-found');
     });
   }
+});
+
+describe('devices', () => {
+  withSlices('systemd forbids none that the filter allows', async (box) => {
+    // The disk of the machine: reading it takes no capability.
+    const { rdev } = statSync('/dev/vda');
+    const [major, minor] = [rdev >> 8, rdev & 0xff];
+    const patch: Patch = (spec: Spec) => {
+      const node = { path: '/dev/disk', type: 'b', major, minor, fileMode: 0o666 };
+      (spec.linux as Record<string, unknown>)['devices'] = [node];
+      resources({
+        devices: [
+          { allow: false, access: 'rwm' },
+          { allow: true, type: 'b', major, minor, access: 'r' },
+        ],
+      })(spec);
+    };
+    const made = await create(box, 'devices', patch);
+    await box.silent(['start', made.id], { env });
+    const properties = shown(made.unit, 'DevicePolicy', 'DeviceAllow');
+    expect(properties['DevicePolicy']).toBe('strict');
+    expect(properties['DeviceAllow']).toContain(`/dev/block/${major}:${minor} r`);
+    for (const when of ['before', 'after']) {
+      const open = (how: string) =>
+        box.verb(['exec', made.id, 'sh', '-c', `exec 3${how}/dev/disk`], { env });
+      expect([when, (await open('<')).status]).toEqual([when, 0]);
+      expect([when, (await open('>')).status]).not.toEqual([when, 0]);
+      expect((await box.verb(['exec', made.id, 'sh', '-c', ': >/dev/null'], { env })).status).toBe(
+        0,
+      );
+      systemctl('daemon-reload');
+    }
+    await remove(box, made);
+  });
 });
 
 describe('a unit in the way', () => {

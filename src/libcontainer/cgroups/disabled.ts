@@ -3,8 +3,8 @@
  * container's processes stay in the caller's (crun(1)). What a group would be needed for is refused.
  *
  * Rules for devices are the exception: every document has them, podman's for this case too, and as
- * with crun nobody enforces them. What keeps devices away then is that the container has no nodes of
- * them, and cannot make any without CAP_MKNOD. Pure.
+ * with crun nobody enforces them, of which the log warns. What keeps devices away then is that the
+ * container has no nodes of them, and cannot make any without CAP_MKNOD. Pure.
  */
 
 import type { Linux } from '@opencontainers-ts/spec';

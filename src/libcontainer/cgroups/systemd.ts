@@ -14,9 +14,11 @@ import { RuncellError, toRuncellError } from '../../error.ts';
 import { findCgroupRoot } from '../host/cgroup-mode.ts';
 import { insideUserNamespace } from '../host/user-namespace.ts';
 import type { BusProperty } from '../native/bus-value.ts';
+import { deviceRules } from './device-filter.ts';
 import type { GroupFiles, LimitOptions } from './resources.ts';
 import { annotationProperties } from './systemd-annotations.ts';
 import { busPlace, Systemd } from './systemd-bus.ts';
+import { deviceProperties } from './systemd-devices.ts';
 import {
   oomProperties,
   resourceProperties,
@@ -74,6 +76,7 @@ export class Scope {
       this.#limits = [
         ...asked,
         ...oomProperties(resources, version),
+        ...deviceProperties(deviceRules(linux), version),
         ...resourceProperties(resources, NO_GROUP, { ...request.limits, version }),
       ];
       this.#path = this.#systemd.ownGroup() + unit.path;
