@@ -12,6 +12,7 @@ import { type Box, type Container, refusal } from '../helpers/box.ts';
 import { check } from '../helpers/check.ts';
 import { eventually } from '../helpers/eventually.ts';
 import { descendants, isAlive } from '../helpers/proc.ts';
+import { runtime } from '../helpers/runtime.ts';
 import type { Patch, Spec } from '../helpers/spec.ts';
 
 const ROOT = '/sys/fs/cgroup';
@@ -290,7 +291,7 @@ describe('annotations', () => {
     await remove(box, made);
   });
 
-  for (const name of ['ExecStartPre', 'Wants', 'FailureAction', 'Slice']) {
+  for (const name of ['ExecStartPre', 'Wants']) {
     withSlices(`${name} never reaches systemd`, async (box) => {
       const key = `org.systemd.property.${name}`;
       const patch = inSlice(box, 'evil', (spec) => {
@@ -402,12 +403,76 @@ describe('the group of a container', () => {
   });
 });
 
+describe('the manager of a user', () => {
+  const user = ['setpriv', '--reuid', '1000', '--regid', '1000', '--clear-groups'];
+  const session = { PATH: env.PATH, XDG_RUNTIME_DIR: '/run/user/1000' };
+  const slice = '/user.slice/user-1000.slice/user@1000.service/user.slice';
+
+  /** What an engine without root does: ids of its own, and in them a namespace for the container. */
+  const patch: Patch = (spec) => {
+    const own = [{ containerID: 0, hostID: 0, size: 1 }];
+    const kinds = ['user', 'mount', 'pid', 'ipc', 'uts', 'cgroup'];
+    Object.assign(spec.linux, {
+      ...{ uidMappings: own, gidMappings: own },
+      namespaces: kinds.map((type) => ({ type })),
+      resources: { pids: { limit: 20 }, memory: { limit: 64 << 20 } },
+    });
+    spec.mounts = [{ destination: '/proc', type: 'proc', source: 'proc' }];
+  };
+
+  /** The state root has to be below directories of the user's: /run is one here, the bus stays. */
+  const script = (bundle: string, id: string): string => `
+    set -eu
+    mkdir xdg && mount --bind /run/user/1000 xdg && mount -t tmpfs t /run
+    export XDG_RUNTIME_DIR=$PWD/xdg
+    runcell() { ${runtime.path} --root /run/rc "$@" 2>>errors; }
+    show() { systemctl --user show runcell-${id}.scope "$@"; }
+    runcell --systemd-cgroup create --bundle ${bundle} --pid-file pid ${id}
+    cat /proc/$(cat pid)/cgroup
+    show -p TasksMax -p MemoryMax -p ActiveState
+    runcell start ${id}
+    runcell exec --detach --pid-file exec ${id} sleep 50
+    cat /proc/$(cat exec)/cgroup
+    runcell update --pids-limit 30 ${id}
+    cat /sys/fs/cgroup${slice}/runcell-${id}.scope/pids.max
+    runcell pause ${id}
+    runcell resume ${id}
+    runcell delete --force ${id}
+    show -p LoadState`;
+
+  check(
+    'has the scopes of its user, from create to delete',
+    { timeoutMs: 240_000 },
+    async (box) => {
+      systemctl('start', 'user@1000.service');
+      await eventually('the user has a bus', () => existsSync('/run/user/1000/bus'), 30_000);
+      try {
+        const bundle = box.bundle(['sleep', '100'], patch);
+        const id = box.id();
+        await box.command('chown', ['-R', '1000:1000', box.dir]);
+        const words = [...user.slice(1), 'unshare', '-Um', '--map-auto', '--map-root-user'];
+        const args = [...words, 'sh', '-c', script(bundle.dir, id)];
+        const outcome = await box.command('setpriv', args, { env: session, timeoutMs: 200_000 });
+        const group = `0::${slice}/runcell-${id}.scope`;
+        const limits = ['MemoryMax=67108864', 'TasksMax=20', 'ActiveState=active'];
+        expect(outcome).toMatchObject({ status: 0, stderr: '' });
+        const lines = outcome.stdout.trim().split('\n');
+        expect(lines[0]).toBe(group);
+        expect(lines.slice(1, 4).sort()).toEqual(limits.sort());
+        expect(lines.slice(4)).toEqual([group, '30', 'LoadState=not-found']);
+      } finally {
+        systemctl('stop', 'user@1000.service', 'user-runtime-dir@1000.service');
+      }
+    },
+  );
+});
+
 describe('placement', () => {
   withSlices('no process of the container is ever outside its scope', async (box) => {
     const own = readlinkSync('/proc/self/ns/pid');
     let looked = 0;
     const strays: string[] = [];
-    for (let round = 0; round < 5; round++) {
+    for (let round = 0; round < 3; round++) {
       const bundle = box.bundle(['sleep', '100'], inSlice(box, 'watched'));
       const id = box.id();
       let over = false;
@@ -458,7 +523,7 @@ describe('a create that is killed', () => {
     'at any moment leaves no unit after delete --force',
     async (box) => {
       const bundle = box.bundle(['sleep', '1000'], inSlice(box, 'killed'));
-      for (let round = 0; round < 20; round++) {
+      for (let round = 0; round < 10; round++) {
         const id = box.id();
         const begun = await box.verb(['create', '--bundle', bundle.dir, id], {
           ...{ env, global, detached: true },
