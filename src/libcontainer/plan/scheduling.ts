@@ -5,6 +5,7 @@
  */
 
 import type { Process } from '@opencontainers-ts/spec';
+import { parseCpuList } from '../linux/cpu-list.ts';
 import { AT_FDCWD, O_CLOEXEC, O_WRONLY } from '../linux/fcntl.ts';
 import {
   IOPRIO_CLASS_SHIFT,
@@ -89,21 +90,20 @@ export function planPersonality(draft: Draft): void {
  * (sched_setaffinity(2); the list's syntax was validated).
  */
 export function planAffinity(b: ProgramBuilder, when: 'initial' | 'final', list?: string): void {
-  if (list === undefined || list === '') return;
+  const mask = affinityMask(list ?? '');
+  if (mask === undefined) return;
   b.section(`process.execCPUAffinity.${when}`, `set the affinity to ${list}`, list);
-  const mask = affinityMask(list);
   b.call('sched_setaffinity', [0, mask.length, b.bytes(mask)]);
 }
 
-/** `0-3,7` as the kernel's bit mask, a multiple of 8 bytes. */
-export function affinityMask(list: string): Uint8Array {
-  const cpus: number[] = [];
-  for (const part of list.split(',')) {
-    const [first, last] = part.split('-').map((text) => Number(text.trim()));
-    for (let cpu = first!; cpu <= (last ?? first!); cpu++) cpus.push(cpu);
-  }
-  const highest = Math.max(...cpus);
+/** `0-3,7` as the kernel's bit mask, a multiple of 8 bytes; undefined when it names no CPU. */
+export function affinityMask(list: string): Uint8Array | undefined {
+  const ranges = parseCpuList(list) ?? [];
+  if (ranges.length === 0) return undefined;
+  const highest = Math.max(...ranges.map(([, last]) => last));
   const mask = new Uint8Array(8 * (Math.floor(highest / 64) + 1));
-  for (const cpu of cpus) mask[cpu >> 3]! |= 1 << (cpu & 7);
+  for (const [first, last] of ranges) {
+    for (let cpu = first; cpu <= last; cpu++) mask[cpu >> 3]! |= 1 << (cpu & 7);
+  }
   return mask;
 }

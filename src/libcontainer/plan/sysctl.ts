@@ -21,6 +21,7 @@ import {
   MOUNT_ATTR_NOEXEC,
   MOUNT_ATTR_NOSUID,
 } from '../linux/mount.ts';
+import { sysctlSteps } from '../linux/sysctl.ts';
 import { type Draft, openHow } from './draft.ts';
 import type { InitFds } from './fds.ts';
 
@@ -39,9 +40,10 @@ export function planSysctl(draft: Draft, fds: InitFds): void {
   const resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
   const how = openHow(b, O_WRONLY | O_CLOEXEC, resolve);
   for (const [key, value] of entries) {
-    refuseHostNetwork(draft, key);
+    const steps = sysctlSteps(key)!;
+    if (steps[0] === 'net') refuseHostNetwork(draft, key);
     b.section(`linux.sysctl["${key}"]`, `write ${value}`, key);
-    const path = b.string(`sys/${sysctlPath(key)}`);
+    const path = b.string(`sys/${steps.join('/')}`);
     b.call('openat2', [proc, path, how, OPEN_HOW_SIZE], { into: fds.scratch, retry: true });
     const bytes = new TextEncoder().encode(value);
     b.call('write', [fds.scratch, b.bytes(bytes), bytes.length]);
@@ -55,20 +57,10 @@ export function planSysctl(draft: Draft, fds: InitFds): void {
  * (CVE-2022-0811).
  */
 function refuseHostNetwork(draft: Draft, key: string): void {
-  if (!sysctlPath(key).startsWith('net/') || draft.hasNamespace('network')) return;
+  if (draft.hasNamespace('network')) return;
   throw new RuncellError({
     code: 'config.value',
     specPath: `linux.sysctl["${key}"]`,
     reason: "the network namespace is the host's",
   });
-}
-
-/**
- * sysctl(8): the first separator seen decides; with `.` as separator a `/` stands for a dot in a
- * name (`net.ipv4.conf.eth0/1.mtu`).
- */
-export function sysctlPath(key: string): string {
-  const first = /[./]/.exec(key)?.[0];
-  if (first !== '.') return key;
-  return [...key].map((char) => (char === '.' ? '/' : char === '/' ? '.' : char)).join('');
 }

@@ -8,8 +8,8 @@
  */
 
 import type { LinuxBlockIO, LinuxCPU, LinuxMemory, LinuxResources } from '@opencontainers-ts/spec';
+import { parseCpuList } from '../../libcontainer/linux/cpu-list.ts';
 import { type Findings, noFindings, problem, throwProblems } from './findings.ts';
-import { parseCpuList } from './scheduling.ts';
 
 /** `at` is `linux.resources`, or '' where the document is one of resources. */
 export function checkResources(resources: LinuxResources, at: string, findings: Findings): void {

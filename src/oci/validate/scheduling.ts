@@ -5,6 +5,7 @@
  */
 
 import type { Process, Scheduler } from '@opencontainers-ts/spec';
+import { parseCpuList } from '../../libcontainer/linux/cpu-list.ts';
 import { type Findings, problem } from './findings.ts';
 
 export function checkScheduler({ scheduler }: Process, at: string, findings: Findings): void {
@@ -69,25 +70,4 @@ export function checkAffinity({ execCPUAffinity }: Process, at: string, findings
       target: list,
     });
   }
-}
-
-/** CONFIG_NR_CPUS is 8192 at most, on every architecture. */
-const CPU_MAX = 8191;
-
-/**
- * First and last CPU of each range of `0-3,7`. Spaces around an entry and empty entries are allowed,
- * as runc's configs.toCPUSet does; undefined when it is no such list.
- */
-export function parseCpuList(list: string): [first: number, last: number][] | undefined {
-  const ranges: [number, number][] = [];
-  for (const entry of list.split(',').map((part) => part.trim())) {
-    if (entry === '') continue;
-    const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(entry);
-    if (match === null) return undefined;
-    const first = Number(match[1]);
-    const last = Number(match[2] ?? match[1]);
-    if (first > last || last > CPU_MAX) return undefined;
-    ranges.push([first, last]);
-  }
-  return ranges;
 }

@@ -6,6 +6,7 @@
  */
 
 import type { LinuxNamespaceType } from '@opencontainers-ts/spec';
+import { sysctlSteps } from '../../libcontainer/linux/sysctl.ts';
 import { problem } from './findings.ts';
 import { hasNamespace, type Subject } from './subject.ts';
 
@@ -45,16 +46,4 @@ function namespaceOf(steps: readonly string[]): LinuxNamespaceType | undefined {
   return second === 'sem' || second.startsWith('msg') || second.startsWith('shm')
     ? 'ipc'
     : undefined;
-}
-
-/**
- * Steps below /proc/sys. The first separator of the key, `.` or `/`, is its separator, and the other
- * one stands for itself: `net/ipv4/conf/eno2.100/rp_filter` is `net.ipv4.conf.eno2/100.rp_filter`.
- */
-export function sysctlSteps(key: string): string[] | undefined {
-  const slashed = /^[^./]*\//.test(key);
-  const steps = slashed ? key.split('/') : key.split('.').map((step) => step.replaceAll('/', '.'));
-  const bad = (step: string) =>
-    step === '' || step === '.' || step === '..' || /[\s/\0]/.test(step);
-  return steps.some(bad) ? undefined : steps;
 }

@@ -1,7 +1,6 @@
 /** Rules of `process` and `hooks`: each row is a change of the default document and its problems. */
 
 import { describe, expect, test } from 'vitest';
-import { parseCpuList } from '../../../src/oci/validate/scheduling.ts';
 import { validateConfig } from '../../../src/oci/validate.ts';
 import { changed, type Loose, problemsOf } from './helpers.ts';
 
@@ -269,32 +268,4 @@ describe('warnings', () => {
       'process.scheduler.nice: has no effect with SCHED_IDLE',
     ]);
   });
-});
-
-test.each([
-  [
-    '0-3,7',
-    [
-      [0, 3],
-      [7, 7],
-    ],
-  ],
-  [
-    ' 1 , 2-2 ,',
-    [
-      [1, 1],
-      [2, 2],
-    ],
-  ],
-  ['', []],
-  [',', []],
-  ['8191', [[8191, 8191]]],
-  ['8192', undefined],
-  ['1 2', undefined],
-  ['-1', undefined],
-  ['1-', undefined],
-  ['3-1', undefined],
-  ['0x1', undefined],
-])('parseCpuList %j', (text, ranges) => {
-  expect(parseCpuList(text)).toEqual(ranges);
 });

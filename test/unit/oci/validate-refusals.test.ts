@@ -1,7 +1,6 @@
 /** Allow list of sysctl, and what is refused because runcell does not carry it out yet. */
 
 import { describe, expect, test } from 'vitest';
-import { sysctlSteps } from '../../../src/oci/validate/sysctl.ts';
 import { hasLimits } from '../../../src/oci/validate/unsupported.ts';
 import { validateConfig } from '../../../src/oci/validate.ts';
 import {
@@ -98,25 +97,6 @@ describe('sysctl', () => {
 
   test('spaces and signs in a value pass', () => {
     expect(problemsOf((c) => (c.linux.sysctl = { 'kernel.sem': '250 32000 +32 128' }))).toEqual([]);
-  });
-
-  test('steps of a key', () => {
-    expect(sysctlSteps('net./x')).toEqual(['net', '.x']);
-    expect(sysctlSteps('net.//')).toBeUndefined();
-    expect(sysctlSteps('net/ipv4/conf/eno2.100/rp_filter')).toEqual([
-      'net',
-      'ipv4',
-      'conf',
-      'eno2.100',
-      'rp_filter',
-    ]);
-    expect(sysctlSteps('net.ipv4.conf.eno2/100.rp_filter')).toEqual([
-      'net',
-      'ipv4',
-      'conf',
-      'eno2.100',
-      'rp_filter',
-    ]);
   });
 });
 

@@ -20,19 +20,23 @@ import {
 } from '../../../src/libcontainer/plan/mount-options.ts';
 import { buildEnvironment, needsHome } from '../../../src/libcontainer/plan/process.ts';
 import { affinityMask } from '../../../src/libcontainer/plan/scheduling.ts';
-import { sysctlPath } from '../../../src/libcontainer/plan/sysctl.ts';
 
 describe('affinityMask', () => {
   test.each<[string, number[]]>([
     ['0', [1, 0, 0, 0, 0, 0, 0, 0]],
     ['0-3,7', [0x8f, 0, 0, 0, 0, 0, 0, 0]],
     ['7,0-3, 2', [0x8f, 0, 0, 0, 0, 0, 0, 0]],
+    ['1,', [2, 0, 0, 0, 0, 0, 0, 0]],
     ['63', [0, 0, 0, 0, 0, 0, 0, 0x80]],
     ['64', [0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]],
     ['62-65', [0, 0, 0, 0, 0, 0, 0, 0xc0, 3, 0, 0, 0, 0, 0, 0, 0]],
   ])('%s', (list, bytes) => {
-    expect([...affinityMask(list)]).toEqual(bytes);
+    expect([...affinityMask(list)!]).toEqual(bytes);
   });
+});
+
+test.each(['', ',', ' '])('affinityMask of %j: no CPU is named', (list) => {
+  expect(affinityMask(list)).toBeUndefined();
 });
 
 describe('parseMountOptions', () => {
@@ -127,17 +131,6 @@ describe('the environment', () => {
   ])('%j needs HOME: %s', (env, expected) => {
     expect(needsHome(env)).toBe(expected);
   });
-});
-
-test.each([
-  ['net.ipv4.ip_forward', 'net/ipv4/ip_forward'],
-  ['net/ipv4/ip_forward', 'net/ipv4/ip_forward'],
-  ['net.ipv4.conf.eth0/1.mtu', 'net/ipv4/conf/eth0.1/mtu'],
-  ['net/ipv4/conf/eth0.1/mtu', 'net/ipv4/conf/eth0.1/mtu'],
-  ['kernel', 'kernel'],
-  ['', ''],
-])('sysctlPath of %s is %s', (key, path) => {
-  expect(sysctlPath(key)).toBe(path);
 });
 
 describe('capabilities', () => {
