@@ -46,6 +46,7 @@ const CALLS = [
   'getcwd',
   'close_range',
   'setns',
+  'set_mempolicy',
   'pidfd_open',
 ];
 
@@ -73,6 +74,7 @@ const VARIANTS: Record<string, (spec: Spec) => void> = {
   'user namespace': (spec) => {
     useUserNamespace(spec);
     spec.linux.namespaces.push({ type: 'cgroup' });
+    spec.linux['memoryPolicy'] = { mode: 'MPOL_BIND', nodes: '0' };
   },
 };
 

@@ -36,6 +36,12 @@ describe('exec', () => {
     );
   });
 
+  test('with the memory policy of the container', () => {
+    const linux = { memoryPolicy: { mode: 'MPOL_INTERLEAVE', nodes: '0' } } as const;
+    const programs = execPrograms({ process, namespaces: [] }, { config: { linux } });
+    expect(programText(programs)).toContain('  set_mempolicy(MPOL_INTERLEAVE, [0], 65)\n');
+  });
+
   test('into a container without a mount namespace', () => {
     goldenExec('exec-no-mount-namespace', execPrograms({ process, namespaces: ['pid'] }));
   });

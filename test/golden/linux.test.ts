@@ -162,6 +162,29 @@ describe('linux, the rest', () => {
     });
   });
 
+  test('memory policy', () => {
+    goldenCreate('memory-policy', {
+      only: /^linux\.memoryPolicy/,
+      config: {
+        linux: {
+          namespaces: [],
+          memoryPolicy: {
+            mode: 'MPOL_BIND',
+            nodes: '0-1,64',
+            flags: ['MPOL_F_NUMA_BALANCING', 'MPOL_F_STATIC_NODES'],
+          },
+        },
+      },
+    });
+  });
+
+  test('a memory policy without nodes', () => {
+    goldenCreate('memory-policy-local', {
+      only: /^linux\.memoryPolicy/,
+      config: { linux: { namespaces: [], memoryPolicy: { mode: 'MPOL_LOCAL' } } },
+    });
+  });
+
   test('personality', () => {
     goldenCreate('personality', {
       only: /^linux\.personality/,

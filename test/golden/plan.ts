@@ -12,6 +12,7 @@ import { CreatePlan } from '../../src/libcontainer/plan/create.ts';
 import type { PlanOptions } from '../../src/libcontainer/plan/draft.ts';
 import { ExecPlan } from '../../src/libcontainer/plan/exec.ts';
 import * as idmap from '../../src/libcontainer/plan/idmap.ts';
+import { planMemoryPolicy } from '../../src/libcontainer/plan/memory-policy.ts';
 import type { Program } from '../../src/libcontainer/program/builder.ts';
 
 /** The smallest configuration that plans: what a test does not name is not in it. */
@@ -92,6 +93,7 @@ export function createPrograms(scene: Scene): NamedProgram[] {
   });
   plan.planHook = planHook;
   plan.draft.copyUp = copyUp;
+  plan.draft.planMemoryPolicy = planMemoryPolicy;
   if (plan.hasIdMaps) plan.useIdMaps(idmap);
   const programs: NamedProgram[] = [];
   let root: NamedProgram['root'] = 'host';
@@ -139,6 +141,7 @@ export function execPrograms(
     initRoot: '/proc/4711/root',
     ...request,
   });
+  plan.draft.planMemoryPolicy = planMemoryPolicy;
   const programs: NamedProgram[] = [{ name: 'exec, stage', program: plan.stage(), root: 'host' }];
   plan.enter();
   const add = (name: string, program: NamedProgram['program']): void => {

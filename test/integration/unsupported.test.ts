@@ -24,7 +24,6 @@ const REFUSED: readonly [string, (spec: Spec) => void][] = [
   ['linux.resources.network.classID', resources({ network: { classID: 1 } })],
   ['linux.seccomp', linux({ seccomp: { defaultAction: 'SCMP_ACT_ALLOW' } })],
   ['linux.mountLabel', linux({ mountLabel: 'system_u:object_r:x_t:s0' })],
-  ['linux.memoryPolicy', linux({ memoryPolicy: { mode: 'MPOL_BIND', nodes: '0' } })],
   [
     'process.apparmorProfile',
     (spec) => {

@@ -132,7 +132,8 @@ class Attempt {
     const { consoleSocket } = this.#options;
     checkConsole({ terminal, detach: !this.#foreground, consoleSocket });
     checkKeptFds(this.#context.handOver, this.#options);
-    if (config.linux.netDevices !== undefined || config.linux.intelRdt !== undefined) {
+    const { netDevices, intelRdt, memoryPolicy } = config.linux;
+    if ((netDevices ?? intelRdt ?? memoryPolicy) !== undefined) {
       const { RareParts } = await import('./rare-parts.ts');
       this.#rareParts = new RareParts({ config, id: this.#options.id, log: this.#context.log });
     }
@@ -227,6 +228,7 @@ class Attempt {
     this.#attachFilter = filter.late;
     const options = { ...this.#planOptions(), deviceFilter: filter.early };
     const plan = new CreatePlan({ config: planned, facts, options });
+    this.#rareParts?.usePlanners(plan.draft);
     if (plan.hasIdMaps) plan.useIdMaps(await import('../plan/idmap.ts'));
     if (facts.copyUp.size > 0) plan.draft.copyUp = (await import('../plan/copy-up.ts')).copyUp;
     const caps = ungrantable(config.process.capabilities, grantable(plan.draft));

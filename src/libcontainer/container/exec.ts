@@ -109,6 +109,9 @@ async function startProcess(context: Context, request: Request): Promise<Running
   try {
     const cgroupDir = execCgroup(state, options.cgroup);
     const plan = makePlan(context, request, probeExecHost(cgroupDir), initFd);
+    if (request.config.linux?.memoryPolicy !== undefined) {
+      plan.draft.planMemoryPolicy = (await import('../plan/memory-policy.ts')).planMemoryPolicy;
+    }
     if (state.systemd_user === true) {
       (await import('./scope.ts')).attachStage(context, state, session.pid);
     }

@@ -39,6 +39,10 @@ const RULES: readonly Rule[] = [
     'it is in its namespace again under another name, dev0 or the like',
   ],
   [
+    (f) => at('linux.memoryPolicy')(f) && f.errno === ERRNO.EINVAL,
+    'a node without memory or outside of cpuset.mems; MPOL_PREFERRED_MANY needs Linux 5.15, MPOL_WEIGHTED_INTERLEAVE 6.9',
+  ],
+  [
     (f) => at('linux.resources.devices')(f) && f.errno === ERRNO.EPERM,
     'a device filter needs CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN, and no seccomp filter of the host against bpf(2)',
   ],

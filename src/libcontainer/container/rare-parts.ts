@@ -1,10 +1,15 @@
 /**
  * Parts of a container that few have, behind one door, so that `create` asks once whether there are
- * any: the class of service (linux.intelRdt) and network devices (linux.netDevices). Loaded late.
+ * any: the class of service (linux.intelRdt), network devices (linux.netDevices), the memory policy
+ * (linux.memoryPolicy). Loaded late.
  */
 
 import { toRuncellError } from '../../error.ts';
+import { noFindings, throwProblems } from '../../oci/validate/findings.ts';
+import { checkMemoryPolicy } from '../../oci/validate/memory-policy.ts';
 import type { ValidConfig } from '../../oci/validate.ts';
+import type { Draft } from '../plan/draft.ts';
+import { planMemoryPolicy } from '../plan/memory-policy.ts';
 import type { StateFile } from '../store/state-file.ts';
 import type { Log } from './context.ts';
 import { IntelRdt } from './intel-rdt.ts';
@@ -18,6 +23,16 @@ export class RareParts {
   constructor(subject: { config: ValidConfig; id: string; log: Log }) {
     this.#rdt = IntelRdt.prepare(subject);
     this.#netDevices = NetDevices.prepare(subject.config);
+    const { memoryPolicy } = subject.config.linux;
+    if (memoryPolicy === undefined) return;
+    const findings = noFindings();
+    checkMemoryPolicy(memoryPolicy, findings);
+    throwProblems(findings);
+  }
+
+  /** How the rare parts of init's program are planned. */
+  usePlanners(draft: Draft): void {
+    draft.planMemoryPolicy = planMemoryPolicy;
   }
 
   /** What state.json has to know of them before they are made. */

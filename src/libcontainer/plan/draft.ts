@@ -34,6 +34,7 @@ import {
 import { MESSAGE_SIZE } from '../program/op.ts';
 import type { copyUp as CopyUp } from './copy-up.ts';
 import type { IdMaps } from './idmap.ts';
+import type { planMemoryPolicy as PlanMemoryPolicy } from './memory-policy.ts';
 import { TAG } from './messages.ts';
 
 /** What the caller of a lifecycle step asks for besides the configuration. */
@@ -78,6 +79,8 @@ export class Draft {
   prologue: (() => void) | undefined;
   /** How a tmpfs is filled: set where one is, few containers load it. */
   copyUp: typeof CopyUp | undefined;
+  /** Set where there is a memory policy, few containers load it. */
+  planMemoryPolicy: typeof PlanMemoryPolicy | undefined;
   readonly #named = new Map<string, Slot>();
   /** A program that goes before the one that is being written. */
   #before: Program | undefined;

@@ -61,6 +61,8 @@ export function planIdentity(draft: Draft, process: Process): void {
   planRlimits(draft, process);
   planScheduling(draft, process);
   planPersonality(draft);
+  const memoryPolicy = draft.config.linux?.memoryPolicy;
+  if (memoryPolicy !== undefined) draft.planMemoryPolicy!(draft, memoryPolicy);
   b.section('process.user.umask', 'set the umask', 'umask');
   b.call('umask', [process.user?.umask ?? DEFAULT_UMASK]);
   if (process.noNewPrivileges === true) {

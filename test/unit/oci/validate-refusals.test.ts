@@ -152,7 +152,6 @@ describe('not supported yet', () => {
   test.each([
     ['linux.seccomp', linux({ seccomp: { defaultAction: 'SCMP_ACT_ALLOW' } })],
     ['linux.mountLabel', linux({ mountLabel: 'x' })],
-    ['linux.memoryPolicy', linux({ memoryPolicy: { mode: 'MPOL_LOCAL' } })],
     ['process.apparmorProfile', (c: Loose) => (c.process.apparmorProfile = 'x')],
     ['process.selinuxLabel', (c: Loose) => (c.process.selinuxLabel = 'x')],
   ])('%s', (path, change) => {

@@ -62,10 +62,10 @@ export function cpus(address: bigint, call: Call, position: number): string {
   return mask === undefined ? `&${call.places.whole(address)}` : `[${ranges(mask)}]`;
 }
 
-/** A node mask as ranges; the argument behind it is the number of bits. */
+/** A node mask as ranges; the argument behind it is the number of bits and one more (get_nodes). */
 export function nodes(address: bigint, call: Call, position: number): string {
   if (address === 0n) return 'NULL';
-  const size = Math.ceil((sizeAt(call, position + 1) ?? 64) / 64) * 8;
+  const size = Math.ceil(((sizeAt(call, position + 1) ?? 65) - 1) / 64) * 8;
   if (!checkPlace(address, size, call)) return hex(address);
   const mask = call.image.bytes(address, size);
   return mask === undefined ? `&${call.places.whole(address)}` : `[${ranges(mask)}]`;

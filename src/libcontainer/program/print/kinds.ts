@@ -87,6 +87,11 @@ const SIMPLE = {
     const flags = value & ~0xffn;
     return flags === 0n ? signal : `${flagSet(flags, FLAGS.clone)}|${signal}`;
   },
+  memoryPolicy: (value) => {
+    const mode = value & ((1n << 13n) - 1n);
+    const name = enumName(mode, ENUMS.memoryPolicy);
+    return mode === value ? name : `${name}|${flagSet(value - mode, FLAGS.memoryPolicy)}`;
+  },
   handler: (value) => {
     if (value === 0n) return 'SIG_DFL';
     if (value === 1n) return 'SIG_IGN';

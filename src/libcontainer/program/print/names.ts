@@ -10,6 +10,7 @@ import type { Arch } from '../../linux/arch.ts';
 import * as bpf from '../../linux/bpf.ts';
 import * as capability from '../../linux/capability.ts';
 import * as fcntl from '../../linux/fcntl.ts';
+import * as mempolicy from '../../linux/mempolicy.ts';
 import * as mount from '../../linux/mount.ts';
 import * as sched from '../../linux/sched.ts';
 import * as socket from '../../linux/socket.ts';
@@ -144,11 +145,6 @@ export const EXTRA: Readonly<Record<string, number>> = {
   SECCOMP_FILTER_FLAG_SPEC_ALLOW: 4,
   SECCOMP_FILTER_FLAG_NEW_LISTENER: 8,
   SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: 0x20,
-  MPOL_DEFAULT: 0,
-  MPOL_PREFERRED: 1,
-  MPOL_BIND: 2,
-  MPOL_INTERLEAVE: 3,
-  MPOL_LOCAL: 4,
   FUTEX_WAIT: 0,
   FUTEX_WAKE: 1,
   ARCH_SET_GS: 0x1001,
@@ -214,7 +210,7 @@ export const ENUMS = {
   bpf: [...family('BPF_PROG_', 'BPF_PROG_TYPE_'), ...family('BPF_OBJ_')],
   bpfProgType: family('BPF_PROG_TYPE_'),
   bpfAttachType: family('BPF_CGROUP_DEVICE'),
-  memoryPolicy: family('MPOL_'),
+  memoryPolicy: table(mempolicy.MPOL_MODES),
   futex: family('FUTEX_'),
   archPrctl: family('ARCH_'),
   fileType: family('S_IF', 'S_IFMT'),
@@ -263,6 +259,7 @@ export const FLAGS = {
   pidfd: family('PIDFD_'),
   seccomp: family('SECCOMP_FILTER_FLAG_'),
   bpfAttach: family('BPF_F_'),
+  memoryPolicy: table(mempolicy.MPOL_FLAGS),
 } satisfies Record<string, Names>;
 
 export type EnumName = keyof typeof ENUMS;

@@ -128,7 +128,7 @@ export const SIGNATURES: Readonly<Record<AnySyscall, Signature>> = {
   sched_setaffinity: ['pid', 'number', 'cpus'],
   ioprio_set: ['enum:ioprioWho', 'pid', 'ioPriority'],
   setpriority: ['enum:priorityWho', 'pid', 'int'],
-  set_mempolicy: ['enum:memoryPolicy', 'nodes', 'number'],
+  set_mempolicy: ['memoryPolicy', 'nodes', 'number'],
   personality: ['enum:persona'],
   sethostname: ['bytes', 'number'],
   setdomainname: ['bytes', 'number'],
