@@ -96,7 +96,7 @@ check(
     const flag = box.path('hook');
     const hook = {
       path: '/bin/sh',
-      args: ['sh', '-c', `echo >${flag}; sleep 2`],
+      args: ['sh', '-c', `echo >${flag}; until [ -e ${flag}.on ]; do sleep 0.05; done`],
       env: ['PATH=/usr/bin:/bin'],
     };
     const bundle = box.bundle(['sleep', '100'], (spec) => {
@@ -107,6 +107,7 @@ check(
     await eventually('the hook runs', () => exists(flag));
     expect(await box.status(id)).toBe('creating');
     await box.silent(['kill', id, 'KILL']);
+    writeFileSync(`${flag}.on`, '');
     expect((await creating).status).toBe(1);
   },
 );

@@ -160,12 +160,13 @@ suite('storage pull and cleanup', () => {
     async (box) => {
       const image = newImage(box);
       const before = snapshot(image);
+      let kills = 0;
       for (let round = 0; round < 12; round++) {
         const id = box.id();
         const args = ['storage', 'pull', '--image', image, '--container-id', id];
         const directory = `${box.root}/containers/${id}`;
         const killed = await box.verb(args, { onSpawn: killAfter(directory, round / 2) });
-        if (round === 0) expect(killed.signal).toBe('SIGKILL');
+        if (killed.signal === 'SIGKILL') kills++;
         await box.silent(['storage', 'cleanup', '--container-id', id]);
         expect(left(box)).toEqual([]);
         const next = await box.verb(args);
@@ -173,6 +174,8 @@ suite('storage pull and cleanup', () => {
         expect(next.milliseconds).toBeLessThan(5000);
         await box.silent(['storage', 'cleanup', '--container-id', id]);
       }
+      // On a busy machine a pull may be faster than its killer, but not each time.
+      expect(kills).toBeGreaterThan(0);
       expect(snapshot(image)).toEqual(before);
     },
   );
