@@ -144,7 +144,7 @@ function hintOf(file: string, errno: number): string | undefined {
   if (file === 'cpuset.cpus') return 'compare /sys/devices/system/cpu/online';
   if (file === 'cpuset.mems') return 'compare /sys/devices/system/node/online';
   if (file === 'cpu.max' && errno === ERRNO.EINVAL) {
-    return 'the quota is 1000 µs or more, the period from 1000 to 1000000 µs';
+    return 'a quota is 1000 µs or more and not below the burst, a period from 1000 to 1000000 µs';
   }
   if ((file === 'io.max' || file.endsWith('.weight')) && errno === ERRNO.ENODEV) {
     return 'no whole block device has that number';

@@ -69,7 +69,7 @@ export function limitWrites(
   const { pids, memory, blockIO, cpu } = resources;
   const all = [
     ...pidsWrites(pids?.limit, options.zeroPids),
-    ...(memory === undefined ? [] : memoryWrites(memory, files)),
+    ...(memory === undefined ? [] : memoryWrites(memory, files, prefix)),
     ...(blockIO === undefined ? [] : ioWrites(blockIO, files)),
     ...(cpu === undefined ? [] : cpuWrites(cpu, files)),
     ...(cpu === undefined ? [] : cpusetWrites(cpu)),
@@ -111,9 +111,9 @@ export function pidsMax(limit: Amount): string {
 
 // ---- memory
 
-function memoryWrites(memory: LinuxMemory, files: GroupFiles): LimitWrite[] {
+function memoryWrites(memory: LinuxMemory, files: GroupFiles, prefix: string): LimitWrite[] {
   const writes: LimitWrite[] = [];
-  const swap = swapMax(memory, () => files.read('memory.max').trim());
+  const swap = swapMax(memory, () => files.read('memory.max').trim(), prefix);
   if (swap !== undefined) {
     // Without swap in the kernel there is no file: nothing to lift, and none to use.
     const tolerated = swap === 'max' || swap === '0' ? { tolerated: [ERRNO.ENOENT] } : {};
@@ -146,7 +146,15 @@ export function memoryAmount(value: Amount): string {
  * memory.swap.max of `memory.swap`, which in v1 is memory and swap together. Undefined leaves it as
  * it is. `limitInForce` is asked where the document has no limit: the content of memory.max.
  */
-export function swapMax(memory: LinuxMemory, limitInForce: () => string): string | undefined {
+export function swapMax(
+  memory: LinuxMemory,
+  limitInForce: () => string,
+  prefix = '',
+): string | undefined {
+  const swapError = (reason: string): RuncellError => {
+    const specPath = `${prefix}memory.swap`;
+    return new RuncellError({ code: 'config.value', specPath, target: String(swap), reason });
+  };
   const limit = BigInt(memory.limit ?? 0);
   const swap = BigInt(memory.swap ?? 0);
   // As v1 did: without limit for memory, none for swap.
@@ -154,15 +162,10 @@ export function swapMax(memory: LinuxMemory, limitInForce: () => string): string
   if (swap < 0n) return 'max';
   const memoryMax = limit === 0n ? limitInForce() : limit < 0n ? 'max' : String(limit);
   if (memoryMax === 'max')
-    throw swapError(swap, 'is a limit for memory and swap together and needs memory.limit');
+    throw swapError('is a limit for memory and swap together and needs memory.limit');
   if (memoryMax === '') return String(swap);
-  if (swap < BigInt(memoryMax)) throw swapError(swap, `is below the memory limit ${memoryMax}`);
+  if (swap < BigInt(memoryMax)) throw swapError(`is below the memory limit ${memoryMax}`);
   return String(swap - BigInt(memoryMax));
-}
-
-function swapError(swap: bigint, reason: string): RuncellError {
-  const specPath = 'memory.swap';
-  return new RuncellError({ code: 'config.value', specPath, target: String(swap), reason });
 }
 
 // ---- cpu

@@ -157,6 +157,18 @@ export function killCgroup(directory: string): void {
     if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return;
     throw toRuncellError(thrown, { operation: 'kill the cgroup', target: directory });
   }
+  letDie(directory);
+}
+
+/** To end takes processor time: under a quota of a thousandth it would take half a minute. */
+function letDie(directory: string): void {
+  try {
+    writeFileSync(`${directory}/cpu.max`, 'max');
+  } catch (thrown) {
+    const { code } = thrown as NodeJS.ErrnoException;
+    // No controller, no group any more, or not ours to change: then it takes as long as it takes.
+    if (!['ENOENT', 'ENODEV', 'EACCES', 'EPERM'].includes(code ?? '')) throw thrown;
+  }
 }
 
 /**

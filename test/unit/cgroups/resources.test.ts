@@ -264,6 +264,10 @@ describe('conversions', () => {
     expect(() => swap({ limit: 6, swap: 5 })).toThrow(/below the memory limit 6/);
     expect(swap({})).toBeUndefined();
     expect(swap({ limit: 5 })).toBeUndefined();
+    const unlimited = group({ 'memory.max': 'max\n' });
+    expect(() => lines({ memory: { swap: 5 } }, unlimited)).toThrow(
+      /^linux\.resources\.memory\.swap 5: is a limit/,
+    );
   });
 });
 
