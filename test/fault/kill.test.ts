@@ -42,6 +42,19 @@ const VERBS: Record<string, (box: Box, bundle: Bundle) => Promise<Prepared>> = {
     const { id } = await box.create(bundle);
     return { id, args: ['delete', id] };
   },
+  pause: async (box, bundle) => {
+    const { id } = await box.start(bundle);
+    return { id, args: ['pause', id] };
+  },
+  resume: async (box, bundle) => {
+    const { id } = await box.start(bundle);
+    await box.silent(['pause', id]);
+    return { id, args: ['resume', id] };
+  },
+  'kill --all': async (box, bundle) => {
+    const { id } = await box.start(bundle);
+    return { id, args: ['kill', '--all', id, 'WINCH'] };
+  },
   run: async (box, bundle) => {
     const id = box.id();
     return { id, args: ['run', '--detach', '--bundle', bundle.dir, id] };
