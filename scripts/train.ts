@@ -123,6 +123,8 @@ function steps(directory: string): Step[] {
     { takes: 'list', words: ['list'] },
     { takes: 'exec', words: ['exec', runc, '/executor'], ...ended },
     { takes: 'ps', words: ['ps', '--format', 'json', runc] },
+    { takes: 'events', words: ['events', '--stats', runc] },
+    { takes: 'top', words: ['top', '--no-stream', '--interval', '1ms'] },
     { takes: 'pause', words: ['pause', runc] },
     { takes: 'resume', words: ['resume', runc] },
     { takes: 'kill', words: ['kill', runc, 'KILL'], ends: pidFile },

@@ -16,6 +16,8 @@ const MS: Readonly<Record<string, number>> = {
   m: 60_000,
   h: 3_600_000,
 };
+/** The letters escaped: a bundle is read as Latin-1, and a pattern stays as it is written. */
+const PARTS = /([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/gy;
 /** Go counts nanoseconds in 63 bits. */
 const MAX_MS = 2 ** 63 / 1e6;
 
@@ -25,7 +27,7 @@ export function parseDuration(text: string): number | undefined {
   if (rest === '0') return 0;
   let total = 0;
   let at = 0;
-  for (const part of rest!.matchAll(/([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)/gy)) {
+  for (const part of rest!.matchAll(PARTS)) {
     total += Number(part[1]) * MS[part[2]!]!;
     at += part[0].length;
   }

@@ -28,6 +28,8 @@ export const HOT_VERBS: readonly string[] = [
   'pause',
   'resume',
   'ps',
+  'events',
+  'top',
   'finish',
   'container:run',
   'container:list',

@@ -18,8 +18,6 @@ type ColdVerb = (
 
 const VERBS: Readonly<Record<string, () => Promise<ColdVerb>>> = {
   update: async () => (await import('../commands/update.ts')).update,
-  events: async () => (await import('../commands/events.ts')).events,
-  top: async () => (await import('../commands/top.ts')).top,
   spec: async () => (await import('../commands/spec.ts')).spec,
   'storage:pull': async () => (await import('../commands/storage/pull.ts')).storagePull,
   'storage:mount': async () => (await import('../commands/storage/mount.ts')).storageMount,
