@@ -13,6 +13,8 @@ const RUNCELL_ONLY = [
   'default-root',
   'footprint',
   'launcher',
+  'seccomp-load',
+  'seccomp-oracle',
   'state-file',
   'storage',
   'top',

@@ -54,7 +54,7 @@ export const FLOORS: readonly (readonly string[])[] = [
   ['error'],
   ['native', 'output', 'program'],
   ['argv', 'host', 'hooks', 'log'],
-  ['oci', 'plan', 'executor', 'launcher', 'cgroups', 'console', 'store'],
+  ['oci', 'plan', 'seccomp', 'executor', 'launcher', 'cgroups', 'console', 'store'],
   ['container', 'storage'],
   ['commands'],
   ['help'],
