@@ -16,6 +16,7 @@
  */
 
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -284,11 +285,23 @@ function sharedOptions(): BuildOptions {
       'process.arch': JSON.stringify(process.arch),
       RUNCELL_COMMIT: JSON.stringify(commit()),
       RUNCELL_NODE: JSON.stringify(process.version),
+      RUNCELL_FILTERS: JSON.stringify(filterCompiler()),
     },
     // `import.meta` is only used where there is no __dirname, which the bundle has.
     logOverride: { 'empty-import-meta': 'silent' },
     logLevel: 'warning',
   };
+}
+
+/** A digest of what makes filters of system calls: kept filters are those of the same compiler. */
+function filterCompiler(): string {
+  const directory = path.join(root, 'src/libcontainer/seccomp');
+  const hash = createHash('sha256');
+  for (const name of fs.readdirSync(directory, { recursive: true, encoding: 'utf8' }).sort()) {
+    const file = path.join(directory, name);
+    if (name.endsWith('.ts')) hash.update(`${name}\0`).update(fs.readFileSync(file));
+  }
+  return hash.digest('hex').slice(0, 16);
 }
 
 /** An installed package has no repository, and its build says so. */

@@ -92,7 +92,7 @@ export function planHook(draft: Draft, request: HookRequest): void {
   planClone(b, fds, child);
   b.jump(waiting);
   b.place(child);
-  planChild(b, fds, request);
+  planChild(draft, fds, request);
   b.place(waiting);
   planWait(b, fds, request);
   for (const fd of [fds.input, fds.output, fds.pidfd]) b.call('close', [fd]);
@@ -119,7 +119,8 @@ function planClone(b: ProgramBuilder, fds: HookFds, child: Label): void {
   b.call('clone3', [args, CLONE_ARGS_SIZE], { into: fds.pid, onZero: child });
 }
 
-function planChild(b: ProgramBuilder, fds: HookFds, request: HookRequest): void {
+function planChild(draft: Draft, fds: HookFds, request: HookRequest): void {
+  const b = draft.builder;
   const { hook } = request;
   const failed = b.label();
   b.trap(undefined);
@@ -132,6 +133,11 @@ function planChild(b: ProgramBuilder, fds: HookFds, request: HookRequest): void 
   b.call('close_range', [3, 0xffffffff, CLOSE_RANGE_CLOEXEC]);
   const argv = b.stringArray(hook.args?.length ? hook.args : [hook.path]);
   const envp = b.stringArray(hook.env ?? request.defaultEnv);
+  // A program of the image, which comes under the profile of the container; one of the host does not.
+  if (request.directory === undefined && draft.seccomp !== undefined) {
+    draft.seccomp.beforeHook(b);
+    b.section(request.specPath, `run the hook ${hook.path}`, hook.path);
+  }
   b.call('execve', [b.string(hook.path), argv, envp], { onError: failed });
   b.place(failed);
   sendHook(b, request.index, HOOK_NOT_EXECUTED, IGNORED, 0);

@@ -3,16 +3,18 @@
  * are fixed, so the text of a golden file depends on the planner alone.
  */
 
-import type { Config } from '@opencontainers-ts/spec';
+import type { Config, Process } from '@opencontainers-ts/spec';
 import { planHook } from '../../src/hooks/compile.ts';
 import { compileDeviceFilter } from '../../src/libcontainer/cgroups/device-filter.ts';
 import type { HostFacts } from '../../src/libcontainer/host/facts.ts';
 import { copyUp } from '../../src/libcontainer/plan/copy-up.ts';
 import { CreatePlan } from '../../src/libcontainer/plan/create.ts';
-import type { PlanOptions } from '../../src/libcontainer/plan/draft.ts';
+import type { Draft, PlanOptions } from '../../src/libcontainer/plan/draft.ts';
 import { ExecPlan } from '../../src/libcontainer/plan/exec.ts';
 import * as idmap from '../../src/libcontainer/plan/idmap.ts';
 import { planMemoryPolicy } from '../../src/libcontainer/plan/memory-policy.ts';
+import { grantable } from '../../src/libcontainer/plan/process.ts';
+import { type FilterToLoad, SeccompPlan } from '../../src/libcontainer/plan/seccomp.ts';
 import type { Program } from '../../src/libcontainer/program/builder.ts';
 
 /** The smallest configuration that plans: what a test does not name is not in it. */
@@ -69,6 +71,8 @@ export function options(changes: Partial<PlanOptions> = {}): PlanOptions {
 }
 
 export interface Scene {
+  /** The compiled filter of `linux.seccomp`. */
+  readonly filter?: FilterToLoad;
   readonly config?: Partial<Config>;
   readonly facts?: Partial<HostFacts>;
   readonly options?: Partial<PlanOptions>;
@@ -92,6 +96,7 @@ export function createPrograms(scene: Scene): NamedProgram[] {
     options: options(scene.options),
   });
   plan.planHook = planHook;
+  addFilter(plan.draft, scene, config(scene.config).process!);
   plan.draft.copyUp = copyUp;
   plan.draft.planMemoryPolicy = planMemoryPolicy;
   if (plan.hasIdMaps) plan.useIdMaps(idmap);
@@ -126,6 +131,13 @@ export function createPrograms(scene: Scene): NamedProgram[] {
   return programs;
 }
 
+/** As container/seccomp.ts does. */
+function addFilter(draft: Draft, { filter }: Scene, process: Process): void {
+  if (filter === undefined) return;
+  const { held } = grantable(draft);
+  draft.seccomp = new SeccompPlan(filter, process.noNewPrivileges === true, held);
+}
+
 type ExecInput = ConstructorParameters<typeof ExecPlan>[0];
 
 /** The programs of `exec`, cut where container/exec.ts cuts them. */
@@ -142,6 +154,7 @@ export function execPrograms(
     ...request,
   });
   plan.draft.planMemoryPolicy = planMemoryPolicy;
+  addFilter(plan.draft, scene, request.process);
   const programs: NamedProgram[] = [{ name: 'exec, stage', program: plan.stage(), root: 'host' }];
   plan.enter();
   const add = (name: string, program: NamedProgram['program']): void => {

@@ -22,7 +22,6 @@ const REFUSED: readonly [string, (spec: Spec) => void][] = [
   ['linux.resources.memory.swappiness', resources({ memory: { swappiness: 10 } })],
   ['linux.resources.cpu.realtimeRuntime', resources({ cpu: { realtimeRuntime: 950_000 } })],
   ['linux.resources.network.classID', resources({ network: { classID: 1 } })],
-  ['linux.seccomp', linux({ seccomp: { defaultAction: 'SCMP_ACT_ALLOW' } })],
   ['linux.mountLabel', linux({ mountLabel: 'system_u:object_r:x_t:s0' })],
   [
     'process.apparmorProfile',

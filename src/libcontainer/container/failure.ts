@@ -19,11 +19,12 @@ import {
 } from '../executor/protocol.ts';
 import type { Arch } from '../linux/arch.ts';
 import { ERRNO, errnoText } from '../linux/errno.ts';
-import { SIGKILL } from '../linux/sched.ts';
+import { SIGKILL, SIGSYS } from '../linux/sched.ts';
 import { SYSCALLS, type SyscallName } from '../linux/syscall.ts';
 import { describeExit, type ExitReport } from '../native/libc.ts';
 import { STARTED } from '../plan/execute.ts';
 import { TAG } from '../plan/messages.ts';
+import { FILTER_FAILED } from '../plan/seccomp.ts';
 import { WAIT_FAILED } from '../plan/wait.ts';
 import type { Program, Section } from '../program/builder.ts';
 import { CMP, MESSAGE_SIZE, OP, OP_SIZE, WIRE_HEADER_SIZE } from '../program/op.ts';
@@ -78,10 +79,15 @@ function refusedFilter(
   return verifierReason(compileDeviceFilter(config.linux ?? {}));
 }
 
+const ENDED_HINTS: Readonly<Record<number, string>> = {
+  [SIGKILL]: 'a memory limit that is too low, or somebody killed it',
+  [SIGSYS]:
+    'linux.seccomp kills what init itself has to call: write, read, close, close_range, execve',
+};
+
 function endedError(report: ExitReport): RuncellError {
   const reason = `container init ended before the container stood: ${describeExit(report)}`;
-  const hint =
-    report.signal === SIGKILL ? 'a memory limit that is too low, or somebody killed it' : undefined;
+  const hint = ENDED_HINTS[report.signal ?? 0];
   return new RuncellError({ code: 'kernel.init', reason, hint });
 }
 
@@ -269,11 +275,22 @@ export function hookFailure(bytes: Uint8Array, config: Config): RuncellError {
 
 /** A fatal record and the head of the executable that could not be executed. */
 export function execFailure(record: Uint8Array, config: Pick<Config, 'process'>): RuncellError {
+  if (record[0] === FILTER_FAILED.charCodeAt(0)) return filterFailure(record.subarray(1));
   const fatal = decodeFatalRecord(record);
   if (fatal === undefined) return diedBeforeStart();
   const path = config.process?.args?.[0] ?? '';
   const error = execError(path, fatal.errno, record.subarray(MESSAGE_SIZE));
   return error.with({ within: NOT_STARTED });
+}
+
+/** seccomp(2) itself, right before the program: its record. */
+function filterFailure(record: Uint8Array): RuncellError {
+  const fatal = decodeFatalRecord(record);
+  if (fatal === undefined) return diedBeforeStart();
+  const { op, errno } = fatal;
+  const fields = { specPath: 'linux.seccomp', operation: 'load the filter: seccomp', errno };
+  const hint = hintFor({ ...fields, operation: 'seccomp', reason: 'load the filter' });
+  return new RuncellError({ code: 'kernel.operation', ...fields, hint, op: `seccomp #${op}` });
 }
 
 /** A call of the foreground wait itself failed (plan/wait.ts): its record and its op. */

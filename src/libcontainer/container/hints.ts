@@ -52,6 +52,14 @@ const RULES: readonly Rule[] = [
     'a device filter needs a kernel with CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF',
   ],
   [
+    (f) => f.operation === 'seccomp' && f.errno === ERRNO.EACCES,
+    'a filter needs process.noNewPrivileges, or CAP_SYS_ADMIN in the caller',
+  ],
+  [
+    (f) => f.operation === 'seccomp' && f.errno === ERRNO.EINVAL,
+    'the kernel lacks one of linux.seccomp.flags, or an action',
+  ],
+  [
     (f) => f.operation === 'pivot_root' && f.errno === ERRNO.EINVAL,
     'on an initramfs use --no-pivot',
   ],

@@ -116,6 +116,7 @@ export const RLIMITS = {
 /** asm-generic/signal.h; all names are in signal.ts. */
 export const SIGKILL = 9;
 export const SIGCHLD = 17;
+export const SIGSYS = 31;
 
 export const SIG_BLOCK = 0;
 export const SIG_SETMASK = 2;

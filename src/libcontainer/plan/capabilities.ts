@@ -91,6 +91,16 @@ export function planBoundingSet(b: ProgramBuilder, caps: CapabilityNumbers, last
 /** After the change of user: the three sets at once, then ambient from nothing. */
 export function planCapabilitySets(b: ProgramBuilder, caps: CapabilityNumbers): void {
   b.section('process.capabilities', 'set the capabilities', 'capabilities');
+  planCapset(b, caps);
+  b.section('process.capabilities.ambient', 'set the ambient capabilities', 'capabilities');
+  b.call('prctl', [PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0]);
+  for (const number of caps.ambient) {
+    b.call('prctl', [PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0]);
+  }
+}
+
+/** Effective, permitted and inheritable at once. */
+export function planCapset(b: ProgramBuilder, caps: CapabilityNumbers): void {
   const header = b.space(8);
   b.setU32(header, LINUX_CAPABILITY_VERSION_3);
   const data = b.space(24);
@@ -101,11 +111,6 @@ export function planCapabilitySets(b: ProgramBuilder, caps: CapabilityNumbers): 
     }
   }
   b.call('capset', [header, data]);
-  b.section('process.capabilities.ambient', 'set the ambient capabilities', 'capabilities');
-  b.call('prctl', [PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0]);
-  for (const number of caps.ambient) {
-    b.call('prctl', [PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0]);
-  }
 }
 
 /** The two 32-bit words of a set. */

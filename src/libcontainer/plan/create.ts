@@ -333,6 +333,7 @@ export class CreatePlan {
     const path = b.slot('program');
     planLookup(b, process.args!, env, path);
     closeOwnFds(b, ownsDev(draft, this.mounts) ? [fds.root, fds.dev] : [fds.root]);
+    draft.seccomp?.beforeCreated(draft);
     b.section('', 'wait for start', 'exec.go');
     sendMessage(b, 'CREATED');
     b.call('close', [CTL]);

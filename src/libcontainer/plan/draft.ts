@@ -36,6 +36,7 @@ import type { copyUp as CopyUp } from './copy-up.ts';
 import type { IdMaps } from './idmap.ts';
 import type { planMemoryPolicy as PlanMemoryPolicy } from './memory-policy.ts';
 import { TAG } from './messages.ts';
+import type { SeccompPlan } from './seccomp.ts';
 
 /** What the caller of a lifecycle step asks for besides the configuration. */
 export interface PlanOptions {
@@ -84,6 +85,8 @@ export class Draft {
   readonly #named = new Map<string, Slot>();
   /** A program that goes before the one that is being written. */
   #before: Program | undefined;
+  /** Set where there is a profile: few containers load what is behind it. */
+  seccomp: SeccompPlan | undefined;
   /** The mappings of id-mapped mounts, in the order of their holders. */
   idMaps: readonly IdMaps[] = [];
   /** How they are made and used: set where there are any. */

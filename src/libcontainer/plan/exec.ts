@@ -187,6 +187,7 @@ export class ExecPlan {
     const path = b.slot('program');
     planLookup(b, process.args!, env, path);
     closeOwnFds(b, [this.#fds.root]);
+    draft.seccomp?.beforeCreated(draft);
     b.section('', 'wait for the caller', 'control socket');
     sendMessage(b, 'CREATED');
     const gate = b.space(8);

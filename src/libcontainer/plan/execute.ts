@@ -43,6 +43,7 @@ export function planExec(draft: Draft, request: ExecRequest): void {
   const failed = b.label();
   b.trap(failed);
   b.call('write', [report, b.string(STARTED), 1]);
+  draft.seccomp?.beforeExec(b, request, failed);
   b.call('execve', [request.path, argv, envp]);
   b.place(failed);
   const head = b.scratch();

@@ -23,6 +23,8 @@ export const TAG = {
   JOINER: 11,
   /** A part of a long program is done. */
   PIECE: 12,
+  /** A filter is loaded: a = number of its listener in the sender. */
+  LISTENER: 12,
   /** The current directory is outside of the container. */
   CWD: 10,
   /** a = number of the descriptor of a netlink socket in the container's network namespace. */

@@ -104,7 +104,7 @@ function planUser(draft: Draft, process: Process, caps: CapabilityNumbers): void
   b.call('setresuid', [uid, uid, uid]);
   b.call('prctl', [PR_SET_DUMPABLE, 0, 0, 0, 0]);
   b.call('prctl', [PR_SET_KEEPCAPS, 0, 0, 0, 0]);
-  planCapabilitySets(b, caps);
+  planCapabilitySets(b, draft.seccomp?.capabilities(caps) ?? caps);
 }
 
 /** A current directory outside of the root has a name that does not begin with `/` (CVE-2024-21626). */

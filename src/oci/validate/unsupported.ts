@@ -1,6 +1,6 @@
 /**
- * What config.json can ask for and runcell does not carry out yet: seccomp, LSM labels. Refused by
- * name, never ignored. And whether there are limits, which are checked apart.
+ * What config.json can ask for and runcell does not carry out yet: LSM labels. Refused by name, never
+ * ignored. And whether there are limits, which are checked apart.
  */
 
 import type { Config, LinuxResources } from '@opencontainers-ts/spec';
@@ -10,7 +10,6 @@ import type { Subject } from './subject.ts';
 
 export function checkSupport({ config, linux, findings }: Subject): void {
   if (config.process !== undefined) checkProcessSupport(config.process, 'process', findings);
-  if (linux.seccomp !== undefined) unsupported(findings, 'linux.seccomp');
   if (linux.mountLabel) unsupported(findings, 'linux.mountLabel', linux.mountLabel);
 }
 

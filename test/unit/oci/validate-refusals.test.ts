@@ -150,7 +150,6 @@ describe('not supported yet', () => {
   const linux = (value: Loose) => (c: Loose) => Object.assign(c.linux, value);
 
   test.each([
-    ['linux.seccomp', linux({ seccomp: { defaultAction: 'SCMP_ACT_ALLOW' } })],
     ['linux.mountLabel', linux({ mountLabel: 'x' })],
     ['process.apparmorProfile', (c: Loose) => (c.process.apparmorProfile = 'x')],
     ['process.selinuxLabel', (c: Loose) => (c.process.selinuxLabel = 'x')],

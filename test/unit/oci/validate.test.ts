@@ -127,7 +127,7 @@ describe('validateConfig', () => {
     const error = errorOf(() =>
       validateConfig(
         changed((c) => {
-          c.linux.seccomp = { defaultAction: 'SCMP_ACT_ALLOW' };
+          c.linux.mountLabel = 'label';
           c.linux.readonlyPaths = ['proc'];
         }),
       ),

@@ -10,6 +10,7 @@
 import * as fcntl from '../../linux/fcntl.ts';
 import * as mount from '../../linux/mount.ts';
 import { CLONE_ARGS, CLONE_PIDFD } from '../../linux/sched.ts';
+import { SECCOMP_FILTER_FLAG_NEW_LISTENER } from '../../linux/seccomp.ts';
 import { SOCK_CLOEXEC, TIOCGPTPEER } from '../../linux/socket.ts';
 import { JUMP_IF_ZERO, SUM } from '../op.ts';
 import type { DecodedOp, Image, Word } from '../print/image.ts';
@@ -144,6 +145,7 @@ function afterClone(image: Image, facts: Facts, op: DecodedOp, edge: Edge): Fact
 function makesDescriptor(image: Image, op: DecodedOp): boolean {
   const name = image.syscall(op.nr);
   if (name === 'ioctl') return op.args[1]!.value === BigInt(TIOCGPTPEER);
+  if (name === 'seccomp') return has(op.args[1]!, SECCOMP_FILTER_FLAG_NEW_LISTENER);
   return name !== undefined && name in BIRTHS;
 }
 

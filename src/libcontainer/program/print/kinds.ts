@@ -23,6 +23,7 @@ import {
 } from './arrays.ts';
 import { bpfAttach, bpfLoad } from './bpf.ts';
 import { type Call, checkPlace, type Formatter, sizeAt } from './call.ts';
+import { filter } from './filter.ts';
 import type { Word } from './image.ts';
 import {
   ENUMS,
@@ -113,6 +114,7 @@ const SIMPLE = {
   capabilitySets,
   cpus,
   groups,
+  filter,
   interfaceRequest,
   message,
   nodes,

@@ -120,7 +120,7 @@ export const SIGNATURES: Readonly<Record<AnySyscall, Signature>> = {
   capset: ['capabilityHeader', 'capabilitySets'],
   capget: ['capabilityHeader', 'buffer'],
   uname: ['buffer'],
-  seccomp: ['enum:seccomp', 'flags:seccomp', 'address'],
+  seccomp: ['enum:seccomp', 'flags:seccomp', 'filter'],
   bpf: bpfSignature,
   keyctl: keyctlSignature,
   prlimit64: ['pid', 'enum:rlimit', 'in:rlimit', 'out:rlimit'],
