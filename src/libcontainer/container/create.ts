@@ -44,7 +44,6 @@ import { writePidFile } from './pid-file.ts';
 import type { RareParts } from './rare-parts.ts';
 import { createdState, initialState } from './record.ts';
 import type { PlannedScope } from './scope.ts';
-import type { Agent } from './seccomp.ts';
 
 export interface CreateOptions {
   readonly id: string;
@@ -115,7 +114,6 @@ class Attempt {
   #talk: Conversation | undefined;
   #rareParts: RareParts | undefined;
   #attachFilter: (() => void) | undefined;
-  #agent: Agent | undefined;
 
   constructor(context: Context, options: CreateOptions, foreground: boolean) {
     this.#context = context;
@@ -143,10 +141,8 @@ class Attempt {
     const plan = await this.#plan();
     const isHostRoot = !config.process.user?.uid && !plan.draft.hasNamespace('user');
     if (!terminal && !isHostRoot) (await import('./stdio-pipes.ts')).sharePipes();
-    if (config.linux.seccomp !== undefined) {
-      const about = (pid: number) => this.#hookState('creating', pid);
-      const { planSeccomp } = await import('./seccomp.ts');
-      this.#agent = await planSeccomp(this.#context, plan.draft, about);
+    if (config.linux.seccomp) {
+      await (await import('./seccomp.ts')).planSeccomp(this.#context, plan.draft);
     }
     await this.#sendStage(plan);
     writeConfig(this.#directory!, this.#bundle!.configBytes);
@@ -352,7 +348,7 @@ class Attempt {
     talk.send(program);
     // Init's identity is read while it works; another process may take its place yet.
     if (stageLeaves === undefined) this.#created = createdState(this.#state!, talk.pid);
-    this.#agent?.handOver(talk, this.#session!.fd);
+    plan.draft.seccomp?.handOver(talk, this.#session!.fd);
     talk.expect('CREATED');
     this.#reapStage();
     if (stageLeaves !== undefined) reap(stageLeaves);

@@ -25,7 +25,6 @@ import { executorPath } from './installation.ts';
 import { locateState } from './locate.ts';
 import { homeOf } from './passwd.ts';
 import { writePidFile } from './pid-file.ts';
-import type { Agent } from './seccomp.ts';
 import { initAlive, statusOf } from './status.ts';
 import { parseConfig } from './stored-config.ts';
 import { becomeWaiter } from './waiter.ts';
@@ -116,7 +115,11 @@ async function startProcess(context: Context, request: Request): Promise<Running
     if (state.systemd_user === true) {
       (await import('./scope.ts')).attachStage(context, state, session.pid);
     }
-    const agent = await planFilter(context, request, plan);
+    // The filter is the container's, whatever the request.
+    if (request.config.linux?.seccomp) {
+      const { planSeccomp } = await import('./seccomp.ts');
+      await planSeccomp(context, plan.draft, request.process, state.init_process_pid);
+    }
     const { arch } = plan.draft.facts;
     const copying = context.handOver.memfdNoexec
       ? (await import('./self-copy.ts')).selfCopy
@@ -127,8 +130,7 @@ async function startProcess(context: Context, request: Request): Promise<Running
     talk.expect('PID');
     reap(session.pid);
     if (joiner !== undefined) reap(joiner);
-    const handOver = (): void => agent?.handOver(talk, session.fd);
-    return { session, pid: talk.pid, master: prepare(plan, talk, request.process, handOver) };
+    return { session, pid: talk.pid, master: prepare(plan, talk, request.process, session.fd) };
   } catch (thrown) {
     session.close();
     for (const pid of [session.pid, talk.pid]) if (pid !== 0) end(pid);
@@ -195,23 +197,12 @@ function makePlan(
   });
 }
 
-/** The filter is the container's, whatever the request. */
-async function planFilter(
-  context: Context,
-  { config, process, state }: Request,
-  plan: ExecPlan,
-): Promise<Agent | undefined> {
-  if (config.linux?.seccomp === undefined) return undefined;
-  const { planSeccomp } = await import('./seccomp.ts');
-  return planSeccomp(context, plan.draft, state, process);
-}
-
 /** Sends what is left of the programs; gives the pty's master where it is ours. */
 function prepare(
   plan: ExecPlan,
   talk: Conversation,
   process: Process,
-  handOver: () => void,
+  ctlFd: number,
 ): number | undefined {
   plan.enter();
   let master: number | undefined;
@@ -229,7 +220,7 @@ function prepare(
     home = homeOf(talk.expectPasswd(), process.user?.uid ?? 0);
   }
   talk.send(plan.become(home));
-  handOver();
+  plan.draft.seccomp?.handOver(talk, ctlFd);
   talk.expect('CREATED');
   return master;
 }

@@ -22,18 +22,10 @@ import type { Draft } from '../plan/draft.ts';
 import { grantable } from '../plan/process.ts';
 import { LISTENER_TAKEN, SeccompPlan } from '../plan/seccomp.ts';
 import { readFilter, writeFilter } from '../store/seccomp-cache.ts';
-import type { StateFile } from '../store/state-file.ts';
 import type { Context } from './context.ts';
-import type { Conversation } from './conversation.ts';
 
 /** A digest of what makes filters, put in by the build: another compiler has other entries. */
 declare const RUNCELL_FILTERS: string | undefined;
-
-/** The agent of a container whose profile has SCMP_ACT_NOTIFY. */
-export interface Agent {
-  /** Between the program that loads the filter and its CREATED. */
-  handOver(talk: Conversation, ctlFd: number): void;
-}
 
 /** config-linux.md#containerprocessstate. */
 interface ContainerProcessState {
@@ -44,26 +36,25 @@ interface ContainerProcessState {
   readonly state: State;
 }
 
-/**
- * Puts the filter into the draft; gives the agent where there is one. `about` is the container that is
- * entered, or how the OCI state of the one that is made is told.
- */
+/** Puts the filter into the draft. Of a container that is entered: the process and init's pid. */
 export async function planSeccomp(
   context: Context,
   draft: Draft,
-  about: StateFile | ((pid: number) => string),
   process: Process = draft.config.process!,
-): Promise<Agent | undefined> {
+  initPid?: number,
+): Promise<void> {
   const profile = draft.config.linux!.seccomp!;
   const filter = await filterOf(context, profile, draft.facts.arch);
   const { held } = grantable(draft);
-  draft.seccomp = new SeccompPlan(filter, process.noNewPrivileges === true, held);
-  if (!filter.notifies) return undefined;
-  return connectAgent(profile, typeof about === 'function' ? about : () => runningState(about));
-}
-
-function runningState({ id, init_process_pid: pid, bundle, annotations }: StateFile): string {
-  return hookState({ id, status: 'running', pid, bundle, annotations });
+  const plan = new SeccompPlan(filter, process.noNewPrivileges === true, held);
+  draft.seccomp = plan;
+  if (!filter.notifies) return;
+  const { id, bundle } = draft.options;
+  const { annotations } = draft.config;
+  const status = initPid === undefined ? 'creating' : 'running';
+  plan.handOver = connectAgent(profile, (pid) =>
+    hookState({ id, status, pid: initPid ?? pid, bundle, annotations }),
+  );
 }
 
 interface Filter {
@@ -114,7 +105,7 @@ function decode(bytes: Buffer): Filter {
 function connectAgent(
   { listenerPath, listenerMetadata }: LinuxSeccomp,
   stateOf: (pid: number) => string,
-): Agent {
+): SeccompPlan['handOver'] {
   const path = listenerPath!;
   const socket = unixSocket(SOCK_STREAM);
   const failed = (thrown: unknown): RuncellError => {
@@ -132,28 +123,26 @@ function connectAgent(
     closeSync(socket);
     throw failed(thrown);
   }
-  return {
-    handOver(talk, ctlFd) {
-      const { a: number } = talk.expect('LISTENER');
-      const pidfd = pidfdOpen(talk.pid)!;
-      const listener = pidfdGetfd(pidfd, number);
-      closeSync(pidfd);
-      const message: ContainerProcessState = {
-        ociVersion: OCI_VERSION,
-        fds: ['seccompFd'],
-        pid: talk.pid,
-        ...(listenerMetadata === undefined ? {} : { metadata: listenerMetadata }),
-        state: JSON.parse(stateOf(talk.pid)) as State,
-      };
-      try {
-        sendMessage(socket, Buffer.from(JSON.stringify(message)), [listener]);
-      } catch (thrown) {
-        throw failed(thrown);
-      } finally {
-        closeSync(listener);
-        closeSync(socket);
-      }
-      writeSync(ctlFd, LISTENER_TAKEN);
-    },
+  return (talk, ctlFd) => {
+    const { a: number } = talk.expect('LISTENER');
+    const pidfd = pidfdOpen(talk.pid)!;
+    const listener = pidfdGetfd(pidfd, number);
+    closeSync(pidfd);
+    const message: ContainerProcessState = {
+      ociVersion: OCI_VERSION,
+      fds: ['seccompFd'],
+      pid: talk.pid,
+      ...(listenerMetadata === undefined ? {} : { metadata: listenerMetadata }),
+      state: JSON.parse(stateOf(talk.pid)) as State,
+    };
+    try {
+      sendMessage(socket, Buffer.from(JSON.stringify(message)), [listener]);
+    } catch (thrown) {
+      throw failed(thrown);
+    } finally {
+      closeSync(listener);
+      closeSync(socket);
+    }
+    writeSync(ctlFd, LISTENER_TAKEN);
   };
 }

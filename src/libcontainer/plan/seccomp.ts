@@ -38,12 +38,20 @@ export interface FilterToLoad {
   readonly notifies: boolean;
 }
 
+/** What is said to the process that has loaded a filter, and what it says. */
+export interface Talk {
+  readonly pid: number;
+  expect(tag: 'LISTENER'): { readonly a: number };
+}
+
 /** In front of the record of a filter that was not loaded, after STARTED. */
 export const FILTER_FAILED = 's';
 /** What the compiler answers when the agent has the listener. */
 export const LISTENER_TAKEN = 'l';
 
 export class SeccompPlan {
+  /** Between the program that loads the filter and its CREATED: with an agent, it gets the listener. */
+  handOver: (talk: Talk, ctlFd: number) => void = () => {};
   readonly #filter: FilterToLoad;
   readonly #noNewPrivileges: boolean;
   readonly #held: bigint;
