@@ -64,9 +64,12 @@ const explainApart: Plugin = {
   },
 };
 
-/** `storage/owned.ts` → `late-storage-owned.cjs`: beside the bundle, since modules look from there. */
+/**
+ * `libcontainer/store/lock.ts` → `late-store-lock.cjs`: beside the bundle, since modules look from there.
+ * Short, since a hot bundle has each of these names.
+ */
 const lateFile = (source: string): string =>
-  `late-${source.replace(/\.ts$/, '').replaceAll('/', '-')}.cjs`;
+  `late-${source.replace(/^libcontainer\/|\.ts$/g, '').replaceAll('/', '-')}.cjs`;
 
 /** One class of errors for all files: the running bundle's, by way of the global object. */
 const sharedError: Plugin = {
