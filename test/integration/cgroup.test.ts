@@ -47,6 +47,26 @@ describe('cgroup', () => {
     expect(cgroupsNamed(box.tag)).toEqual([]);
   });
 
+  // Any controller but those of threads will do; huge pages are what a hybrid host has in cgroup2.
+  const divided = { ...need, controller: 'hugetlb', notRunc: 'has cgroup v1 here' } as const;
+
+  check('divided by the container takes exec where init is', divided, async (box) => {
+    const { id, pid } = await box.start(box.bundle(['sleep', '100']));
+    const dir = groupOf({ pid });
+    mkdirSync(`${dir}/init`);
+    writeFileSync(`${dir}/init/cgroup.procs`, String(pid));
+    const args = ['exec', '--detach', '--pid-file', box.path('pid'), id, 'sleep', '99'];
+    await box.silent(args, { detached: true });
+    const first = Number(readFileSync(box.path('pid'), 'utf8'));
+    expect(groupOf({ pid: first })).toBe(dir);
+    writeFileSync(`${dir}/init/cgroup.procs`, String(first));
+    writeFileSync(`${dir}/cgroup.subtree_control`, '+hugetlb');
+    await box.silent(args, { detached: true });
+    const second = Number(readFileSync(box.path('pid'), 'utf8'));
+    expect(groupOf({ pid: second })).toBe(`${dir}/init`);
+    await box.silent(['delete', '--force', id]);
+  });
+
   check('cgroupsPath absolute is below the root of the hierarchy', need, async (box) => {
     const bundle = box.bundle(['sleep', '100'], (spec) => {
       spec.linux.cgroupsPath = `/${box.tag}-top/sub/leaf`;

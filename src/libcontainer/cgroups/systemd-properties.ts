@@ -10,6 +10,7 @@
 
 import type { LinuxCPU, LinuxMemory, LinuxResources } from '@opencontainers-ts/spec';
 import { RuncellError } from '../../error.ts';
+import { parseCpuList } from '../linux/cpu-list.ts';
 import type { BusData, BusProperty } from '../native/bus-value.ts';
 import {
   cpuWeight,
@@ -179,20 +180,12 @@ function setProperty(name: string, list: string, specPath: string, version: numb
   return version < SINCE.AllowedCPUs ? [] : [property(name, 'ay', bits)];
 }
 
-/** More CPUs than Linux can have, so that a mistake is no array of a gigabyte. */
-const CPU_MAX = 8191;
-
 /** `0-3,7` as a bit a CPU, lowest first. */
 export function cpuBits(list: string, specPath: string): number[] {
   const bits: number[] = [];
-  for (const part of list.split(',')) {
-    if (part.trim() === '') continue;
-    const match = /^\s*(\d+)\s*(?:-\s*(\d+)\s*)?$/.exec(part);
-    const first = Number(match?.[1] ?? -1);
-    const last = match?.[2] === undefined ? first : Number(match[2]);
-    if (match === null || last < first || last > CPU_MAX) {
-      throw invalid(specPath, list, 'not a list as 0-3,7');
-    }
+  const ranges = parseCpuList(list);
+  if (ranges === undefined) throw invalid(specPath, list, 'not a list as 0-3,7');
+  for (const [first, last] of ranges) {
     for (let cpu = first; cpu <= last; cpu++) {
       while (bits.length <= cpu >> 3) bits.push(0);
       bits[cpu >> 3]! |= 1 << (cpu & 7);

@@ -157,10 +157,11 @@ export function findScope(
 export function attachToScope(
   scope: KnownScope,
   env: readonly string[],
+  subgroup: string,
   pids: readonly number[],
 ): void {
   using systemd = connect(scope, env);
-  systemd.attach(scope.unit, '', pids);
+  systemd.attach(scope.unit, subgroup, pids);
 }
 
 export interface ScopeLimits {

@@ -3,12 +3,14 @@
  * defaults are the container's; what is asked for is the request's, never more (security.md H34).
  */
 
-import { closeSync, writeSync } from 'node:fs';
+import { closeSync, readFileSync, writeSync } from 'node:fs';
 import type { Config, Process } from '@opencontainers-ts/spec';
 import { RuncellError } from '../../error.ts';
+import { readGroupFile } from '../cgroups/files.ts';
 import { checkConsole } from '../console/socket.ts';
 import { spawnExecutor } from '../executor/cold.ts';
 import type { ExecutorSession } from '../executor/session.ts';
+import { findCgroupRoot } from '../host/cgroup-mode.ts';
 import type { HostFacts } from '../host/facts.ts';
 import { probeExecHost } from '../host/probe.ts';
 import type { NamespaceKind } from '../linux/namespace.ts';
@@ -113,7 +115,8 @@ async function startProcess(context: Context, request: Request): Promise<Running
       plan.draft.planMemoryPolicy = (await import('../plan/memory-policy.ts')).planMemoryPolicy;
     }
     if (state.systemd_user === true) {
-      (await import('./scope.ts')).attachStage(context, state, session.pid);
+      const subgroup = cgroupDir!.slice(state.cgroup_path.length);
+      (await import('./scope.ts')).attachStage(context, state, subgroup, session.pid);
     }
     // The filter is the container's, whatever the request.
     if (request.config.linux?.seccomp) {
@@ -161,7 +164,20 @@ function execCgroup(state: StateFile, path: string | undefined): string | undefi
     const reason = 'leads out of the container with ..';
     throw new RuncellError({ code: 'usage', operation: '--cgroup', target: path, reason });
   }
+  if (parts.length === 0) return openGroup(state);
   return [state.cgroup_path, ...parts].join('/');
+}
+
+/**
+ * The container's group, or where the container has divided it (an init that is systemd does), init's
+ * own below it: cgroup v2 lets no process into a group that has given controllers to others (EBUSY).
+ */
+function openGroup(state: StateFile): string {
+  const group = state.cgroup_path;
+  if (readGroupFile(`${group}/cgroup.subtree_control`).trim() === '') return group;
+  const membership = readFileSync(`/proc/${state.init_process_pid}/cgroup`, 'latin1');
+  const current = findCgroupRoot() + (/^0::(.*)$/m.exec(membership)?.[1] ?? '');
+  return current.startsWith(`${group}/`) ? current : group;
 }
 
 function makePlan(

@@ -111,10 +111,15 @@ export function planUpdate(
 }
 
 /**
- * The stage of an exec, into the unit: without root a process may not be moved, or cloned, across
+ * The stage of an exec, into the unit or a group below it (`/sub`): without root a process may not be moved, or cloned, across
  * groups that are not its user's, and systemd does it for its user.
  */
-export function attachStage(context: Context, state: StateFile, pid: number): void {
+export function attachStage(
+  context: Context,
+  state: StateFile,
+  subgroup: string,
+  pid: number,
+): void {
   const scope = knownScope(state);
-  if (scope !== undefined) attachToScope(scope, context.env, [pid]);
+  if (scope !== undefined) attachToScope(scope, context.env, subgroup, [pid]);
 }
