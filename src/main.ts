@@ -55,6 +55,7 @@ async function main(ownId: string, own: Verb | undefined): Promise<number | unde
   const context = makeContext(globals, handOver, cwd, log);
   // From here on an error is the verb's, with its prefix and exit code; `finish` ends another's.
   verb = line.verb === 'finish' ? line.args[0]! : line.verb;
+  log.debug(`${line.verb} ${line.args.join(' ')}`);
   if (own === undefined) return runCold(context, line);
   return (await own(context, line, STDOUT)) ?? 0;
 }

@@ -86,7 +86,7 @@ describe('container run', () => {
   check("the exit code is the program's and nothing is left", own, async (box) => {
     const dir = image(box);
     const before = readdirSync(dir).sort();
-    const head = ['container', 'run', '--id', box.id(), '--image', dir];
+    const head = ['container', 'run', '--image', dir];
     const outcome = await box.verb([
       ...head,
       '--command',
@@ -98,6 +98,18 @@ describe('container run', () => {
     ]);
     expect(outcome).toMatchObject({ status: 8, stdout: '', stderr: '' });
     expect(readdirSync(dir).sort()).toEqual(before);
+    expect(await listed(box, '--all')).toEqual([]);
+  });
+
+  check('one with a name stays, stopped, until it is deleted', own, async (box) => {
+    const id = box.id();
+    const head = ['container', 'run', '--id', id, '--image', image(box), '--command', '/bin/true'];
+    expect(await box.verb(head)).toMatchObject({ status: 0, stdout: '', stderr: '' });
+    expect(await listed(box)).toEqual([]);
+    expect(await listed(box, '--all')).toMatchObject([{ id, status: 'Stopped' }]);
+    expect((await box.verb(head)).status).toBe(1);
+    await box.silent(['container', 'delete', '--id', id]);
+    expect(await listed(box, '--all')).toEqual([]);
   });
 
   check('writes go to an overlay, the image stays as it was', own, async (box) => {
@@ -212,6 +224,8 @@ describe('container run', () => {
     expect(await second.ends()).toBe(4);
     screen.type('exit 5\r');
     expect(await screen.ends()).toBe(5);
+    expect((await listed(box, '--all')).map((one) => one.id)).toEqual([id]);
+    await box.silent(['container', 'delete', '--id', id]);
     expect(await listed(box, '--all')).toEqual([]);
   });
 

@@ -2,7 +2,8 @@
  * `container run`: the usage document's run from an image directory. The bundle, over an overlay of
  * the image, is made here and removed with the container.
  *
- * Without `--interactive` the program reads nothing; detached, the name is printed, as docker does,
+ * As with docker, a container that was given a name is there, stopped, until it is deleted; one whose
+ * name nobody knows goes when its program ends. Without `--interactive` the program reads nothing; detached, the name is printed, as docker does,
  * and the caller's pipes and terminal stay the caller's.
  */
 
@@ -21,7 +22,8 @@ export async function containerRun(
   output: Output,
 ): Promise<number> {
   const { flags } = line;
-  const id = flags.text('id') ?? madeUpId();
+  const named = flags.text('id');
+  const id = named ?? madeUpId();
   const detach = flags.on('detach');
   const tty = flags.on('tty');
   const { bundle, owned } = await buildBundle(context, {
@@ -44,7 +46,7 @@ export async function containerRun(
       preserveFds: 0,
       listenFds: 0,
       detach,
-      keep: false,
+      keep: named !== undefined,
       noSubreaper: false,
     }),
   );

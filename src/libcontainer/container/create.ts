@@ -400,6 +400,7 @@ class Attempt {
 
   #finish(master: number | undefined): Created {
     const state = this.#created ?? createdState(this.#state!, this.#talk!.pid);
+    this.#context.log.debug(`init ${state.init_process_pid} in ${state.cgroup_path}`);
     // A foreground run goes on at once and writes what it comes to.
     if (!this.#foreground) writeState(this.#directory!, state);
     if (this.#options.pidFile !== undefined && !this.#foreground) {
