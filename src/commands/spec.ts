@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import type { CommandLine } from '../argv.ts';
 import { RuncellError, toRuncellError } from '../error.ts';
 import type { Context } from '../libcontainer/container/context.ts';
+import { defaultSeccomp } from '../oci/default-seccomp.ts';
 import { defaultSpec } from '../oci/default-spec.ts';
 import { stringifyJson } from '../oci/json.ts';
 import { absolutePath } from './path.ts';
@@ -15,6 +16,10 @@ export function spec(context: Context, line: CommandLine): undefined {
   // The file is the user's: it gets the user's permissions, not the runtime's.
   process.umask(context.handOver.umask);
   const config = defaultSpec({ rootless: line.flags.on('rootless') });
+  if (line.flags.on('seccomp')) {
+    const seccomp = defaultSeccomp(process.arch as 'x64' | 'arm64');
+    config.linux = { ...config.linux, seccomp };
+  }
   writeNew(`${bundle}/config.json`, stringifyJson(config, '\t'));
 }
 

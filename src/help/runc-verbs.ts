@@ -273,6 +273,7 @@ export class Spec extends Verb {
   static override flags = {
     bundle,
     rootless: Flags.boolean({ description: 'a configuration for a user without privileges' }),
+    seccomp: Flags.boolean({ description: "with Docker's default filter of system calls" }),
   };
 }
 

@@ -91,6 +91,19 @@ describe('spec', () => {
   });
 
   check(
+    '--seccomp has a filter that containers run with',
+    { notRunc: 'runc has no such flag' },
+    async (box) => {
+      const { linux } = JSON.parse((await written(box, '--seccomp')).text) as Spec;
+      const out = await box.sh('grep Seccomp: /proc/self/status; unshare -U true 2>&1', (spec) => {
+        spec.linux['seccomp'] = linux['seccomp'];
+        spec.process.args[2] += ' || true';
+      });
+      expect(out).toMatch(/^Seccomp:\s2\n.*not permitted/);
+    },
+  );
+
+  check(
     '--rootless has a user namespace, mapped to the caller, and no cgroup limits',
     async (box) => {
       const spec = JSON.parse((await written(box, '--rootless')).text) as Spec;
