@@ -7,6 +7,7 @@ import type { Config, Process } from '@opencontainers-ts/spec';
 import { planHook } from '../../src/hooks/compile.ts';
 import { compileDeviceFilter } from '../../src/libcontainer/cgroups/device-filter.ts';
 import type { HostFacts } from '../../src/libcontainer/host/facts.ts';
+import * as consolePlan from '../../src/libcontainer/plan/console.ts';
 import { copyUp } from '../../src/libcontainer/plan/copy-up.ts';
 import { CreatePlan } from '../../src/libcontainer/plan/create.ts';
 import type { Draft, PlanOptions } from '../../src/libcontainer/plan/draft.ts';
@@ -99,6 +100,7 @@ export function createPrograms(scene: Scene): NamedProgram[] {
   addFilter(plan.draft, scene, config(scene.config).process!);
   plan.draft.copyUp = copyUp;
   plan.draft.planMemoryPolicy = planMemoryPolicy;
+  plan.draft.console = consolePlan;
   if (plan.hasIdMaps) plan.useIdMaps(idmap);
   const programs: NamedProgram[] = [];
   let root: NamedProgram['root'] = 'host';
@@ -154,6 +156,7 @@ export function execPrograms(
     ...request,
   });
   plan.draft.planMemoryPolicy = planMemoryPolicy;
+  plan.draft.console = consolePlan;
   addFilter(plan.draft, scene, request.process);
   const programs: NamedProgram[] = [{ name: 'exec, stage', program: plan.stage(), root: 'host' }];
   plan.enter();

@@ -232,6 +232,9 @@ class Attempt {
     const options = { ...this.#planOptions(), deviceFilter: filter.early };
     const plan = new CreatePlan({ config: planned, facts, options });
     this.#rareParts?.usePlanners(plan.draft);
+    if (config.process.terminal === true) {
+      plan.draft.console = await import('../plan/console.ts');
+    }
     if (plan.hasIdMaps) plan.useIdMaps(await import('../plan/idmap.ts'));
     if (facts.copyUp.size > 0) plan.draft.copyUp = (await import('../plan/copy-up.ts')).copyUp;
     const caps = ungrantable(config.process.capabilities, grantable(plan.draft));

@@ -111,6 +111,9 @@ async function startProcess(context: Context, request: Request): Promise<Running
   try {
     const cgroupDir = execCgroup(state, options.cgroup);
     const plan = makePlan(context, request, probeExecHost(cgroupDir), initFd);
+    if (request.process.terminal === true) {
+      plan.draft.console = await import('../plan/console.ts');
+    }
     if (request.config.linux?.memoryPolicy !== undefined) {
       plan.draft.planMemoryPolicy = (await import('../plan/memory-policy.ts')).planMemoryPolicy;
     }

@@ -20,7 +20,7 @@ import {
 import { MOUNT_ATTR_RDONLY } from '../linux/mount.ts';
 import { PR_SET_DUMPABLE, PR_SET_NAME } from '../linux/sched.ts';
 import { CTL, ERR, type Program, type Slot } from '../program/builder.ts';
-import { planHandOver, planTerminal, planUseTerminal, type Terminal } from './console.ts';
+import type { Terminal } from './console.ts';
 import { planSockets } from './descriptor-passing.ts';
 import { ownsDev, planDevices } from './devices.ts';
 import {
@@ -277,6 +277,7 @@ export class CreatePlan {
     const ownsConsole = ownsDev(draft, this.mounts);
     const { root, dev, consoleSocket } = this.#init;
     const fds = ownsConsole ? { root, dev, consoleSocket } : { root, consoleSocket };
+    const { planTerminal, planHandOver } = draft.console!;
     this.#terminal = planTerminal(draft, fds, process.consoleSize, process.user?.uid ?? 0);
     planHandOver(draft, this.#terminal, consoleSocket);
   }
@@ -323,7 +324,7 @@ export class CreatePlan {
       listenFds: draft.options.listenFds,
       notify: draft.options.notifyDir !== undefined,
     });
-    if (this.#terminal !== undefined) planUseTerminal(draft, this.#terminal);
+    if (this.#terminal !== undefined) draft.console!.planUseTerminal(draft, this.#terminal);
     // Above everything the container keeps, before limits may forbid it.
     const keepBelow = 3 + draft.options.keepFds;
     const report = b.slot('report kept');

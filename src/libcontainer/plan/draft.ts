@@ -91,6 +91,8 @@ export class Draft {
   idMaps: readonly IdMaps[] = [];
   /** How they are made and used: set where there are any. */
   idmap: typeof import('./idmap.ts') | undefined;
+  /** How a pty is made and used: set where `process.terminal` is true, few containers load it. */
+  console: typeof import('./console.ts') | undefined;
 
   constructor(input: DraftInput, slots?: Slots) {
     this.config = input.config;

@@ -20,7 +20,7 @@ import {
   PR_SET_NAME,
 } from '../linux/sched.ts';
 import { CTL, type Program, type Slot } from '../program/builder.ts';
-import { planHandOver, planTerminal, planUseTerminal, type Terminal } from './console.ts';
+import type { Terminal } from './console.ts';
 import { planSockets, sendPidfd } from './descriptor-passing.ts';
 import { Draft, type DraftInput, openHostDirectory, sendMessage } from './draft.ts';
 import { planExec } from './execute.ts';
@@ -155,6 +155,7 @@ export class ExecPlan {
     } else {
       const { root, consoleSocket } = this.#fds;
       const owner = process.user?.uid ?? 0;
+      const { planTerminal, planHandOver } = draft.console!;
       this.#terminal = planTerminal(draft, { root, consoleSocket }, process.consoleSize, owner);
       planHandOver(draft, this.#terminal, consoleSocket);
     }
@@ -178,7 +179,7 @@ export class ExecPlan {
     const b = draft.builder;
     const { process } = this.#input;
     const env = buildEnvironment(process.env, { home, listenFds: 0, notify: false });
-    if (this.#terminal !== undefined) planUseTerminal(draft, this.#terminal);
+    if (this.#terminal !== undefined) draft.console!.planUseTerminal(draft, this.#terminal);
     const keepBelow = 3 + draft.options.keepFds;
     b.section('', 'keep the report descriptor', 'fcntl');
     const report = b.slot('report kept');
