@@ -6,8 +6,9 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { describe, expect } from 'vitest';
-import { refusal } from '../helpers/box.ts';
+import { type Box, refusal } from '../helpers/box.ts';
 import { check } from '../helpers/check.ts';
+import { makeRootfs } from '../helpers/rootfs.ts';
 import { isRuncell } from '../helpers/runtime.ts';
 import { type Spec, useUserNamespace } from '../helpers/spec.ts';
 
@@ -30,6 +31,19 @@ const LINKS = {
 const writable = (spec: Spec) => {
   spec.root.readonly = false;
 };
+
+/** A directory where a device can be opened: /tmp is `nodev` where systemd mounts it. */
+async function onDeviceFilesystem(box: Box, body: (dir: string) => Promise<void>): Promise<void> {
+  const dir = box.path('devices');
+  mkdirSync(dir);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'dev,mode=755', 'runcell-test', dir]);
+  try {
+    await body(dir);
+  } finally {
+    await box.deleteAll();
+    execFileSync('umount', ['--lazy', dir]);
+  }
+}
 
 describe('default devices', () => {
   for (const [what, patch] of [
@@ -70,31 +84,35 @@ describe('default devices', () => {
     });
   }
 
-  check('are made in the rootfs where /dev is no mount', async (box) => {
-    const bundle = box.bundle(['sh', '-c', 'ls -l /dev; echo x >/dev/null'], (spec) => {
-      spec.mounts = spec.mounts.filter(({ destination }) => !destination.startsWith('/dev'));
-      writable(spec);
-    });
-    expect(await box.printed(bundle)).toContain('null');
-  });
-
-  check('are left alone where /dev is bound from the host', async (box) => {
-    const dir = box.path('dev');
-    mkdirSync(dir);
-    writeFileSync(`${dir}/marker`, '');
-    // runc wants one there.
-    execFileSync('mknod', ['-m', '666', `${dir}/null`, 'c', '1', '3']);
-    const out = await box.sh('ls /dev', (spec) => {
-      spec.mounts = spec.mounts.filter(({ destination }) => !destination.startsWith('/dev'));
-      spec.mounts.push({
-        destination: '/dev',
-        type: 'bind',
-        source: dir,
-        options: ['rbind', 'ro'],
+  check('are made in the rootfs where /dev is no mount', (box) =>
+    onDeviceFilesystem(box, async (dir) => {
+      const rootfs = makeRootfs(`${dir}/rootfs`);
+      const bundle = box.bundle(['sh', '-c', 'ls -l /dev; echo x >/dev/null'], (spec) => {
+        spec.root.path = rootfs;
+        spec.mounts = spec.mounts.filter(({ destination }) => !destination.startsWith('/dev'));
+        writable(spec);
       });
-    });
-    expect(out.split('\n')).toContain('marker');
-  });
+      expect(await box.printed(bundle)).toContain('null');
+    }),
+  );
+
+  check('are left alone where /dev is bound from the host', (box) =>
+    onDeviceFilesystem(box, async (dir) => {
+      writeFileSync(`${dir}/marker`, '');
+      // runc wants one there.
+      execFileSync('mknod', ['-m', '666', `${dir}/null`, 'c', '1', '3']);
+      const out = await box.sh('ls /dev', (spec) => {
+        spec.mounts = spec.mounts.filter(({ destination }) => !destination.startsWith('/dev'));
+        spec.mounts.push({
+          destination: '/dev',
+          type: 'bind',
+          source: dir,
+          options: ['rbind', 'ro'],
+        });
+      });
+      expect(out.split('\n')).toContain('marker');
+    }),
+  );
 });
 
 describe('linux.devices', () => {
