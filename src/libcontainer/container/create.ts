@@ -87,7 +87,7 @@ export async function create(
   try {
     return await attempt.run();
   } catch (thrown) {
-    throw await attempt.undo(await explained(thrown, true));
+    throw await attempt.undo(await explained(thrown, true, attempt.group));
   }
 }
 
@@ -460,6 +460,11 @@ class Attempt {
     this.#state = undefined;
     const reason = 'the container was deleted while its hooks ran';
     throw new RuncellError({ code: 'state.conflict', reason });
+  }
+
+  /** Where its processes are, once the group is its own. */
+  get group(): string | undefined {
+    return this.#state?.cgroup_path;
   }
 
   /** Everything that was made, in reverse; the error comes back with what could not be undone. */

@@ -61,6 +61,7 @@ export async function execContainer(context: Context, options: ExecOptions): Pro
     }
     return await settle(context, options, process_, running);
   } catch (thrown) {
+    // Without the group: it has a history that is not this process's.
     throw await explained(thrown, false);
   } finally {
     closeSync(initPidfd);

@@ -6,12 +6,22 @@ import { ProcessFailure } from './conversation.ts';
 /** runc's words before what kept a program from running. */
 export const NOT_STARTED = 'unable to start container process';
 
-/** `ofInit`: of a create, not an exec. */
-export async function explained(thrown: unknown, ofInit: boolean): Promise<RuncellError> {
-  if (!(thrown instanceof ProcessFailure)) {
-    const error = toRuncellError(thrown);
-    return error.code.startsWith('hook.') ? error.with({ within: NOT_STARTED }) : error;
-  }
-  const { explainFailure } = await import('./failure.ts');
-  return explainFailure(thrown, ofInit);
+/**
+ * `ofInit`: of a create, not an exec. `group` is the cgroup of the process that failed, which may have
+ * run out of memory.
+ */
+export async function explained(
+  thrown: unknown,
+  ofInit: boolean,
+  group?: string,
+): Promise<RuncellError> {
+  const failed = thrown instanceof ProcessFailure;
+  if (!failed && !group) return withWords(toRuncellError(thrown));
+  const { explainFailure, withMemory } = await import('./failure.ts');
+  const error = failed ? explainFailure(thrown, ofInit) : withWords(toRuncellError(thrown));
+  return group ? withMemory(error, group) : error;
+}
+
+function withWords(error: RuncellError): RuncellError {
+  return error.code.startsWith('hook.') ? error.with({ within: NOT_STARTED }) : error;
 }

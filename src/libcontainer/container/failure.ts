@@ -11,6 +11,7 @@ import { HOOK_KINDS, HOOK_NOT_EXECUTED, HOOK_TIMED_OUT } from '../../hooks/compi
 import { DEFAULT_TIMEOUT_SECONDS } from '../../hooks/points.ts';
 import { verifierReason } from '../cgroups/device-attach.ts';
 import { compileDeviceFilter } from '../cgroups/device-filter.ts';
+import { findOomKill, findTightLimit, tellOutOfMemory } from '../cgroups/oom-kill.ts';
 import {
   decodeFatalRecord,
   decodeMessage,
@@ -84,6 +85,27 @@ const ENDED_HINTS: Readonly<Record<number, string>> = {
   [SIGSYS]:
     'linux.seccomp kills what init itself has to call: write, read, close, close_range, execve',
 };
+
+/**
+ * The error of a process in `group` when what it really wants is memory: it was killed for that, or
+ * an allocation failed. The words are runc's (runtime-cli.md §1.4).
+ */
+export function withMemory(error: RuncellError, group: string): RuncellError {
+  // What a configuration or a hook is to blame for has nothing to do with memory.
+  if (!error.code.startsWith('kernel.') && error.code !== 'internal') return error;
+  const killed = findOomKill(group);
+  if (killed !== undefined) {
+    const words = 'container init was OOM-killed (memory limit too low?)';
+    const reason = `${words}: ${tellOutOfMemory(killed)}`;
+    const hint = killed.group === group ? 'raise linux.resources.memory.limit' : undefined;
+    return new RuncellError({ code: 'kernel.init', reason, hint, cause: error });
+  }
+  if (error.fields.errno !== ERRNO.ENOMEM) return error;
+  const tight = findTightLimit(group);
+  if (tight === undefined) return error;
+  const hint = `memory limit too low? ${tellOutOfMemory(tight)}; raise linux.resources.memory.limit`;
+  return error.with({ hint });
+}
 
 function endedError(report: ExitReport): RuncellError {
   const reason = `container init ended before the container stood: ${describeExit(report)}`;
