@@ -5,13 +5,15 @@
 
 import { fstatSync, readSync } from 'node:fs';
 import { isRuncellError } from '../../error.ts';
+import { findOomKill, tellOutOfMemory } from '../cgroups/oom-kill.ts';
+import { SIGKILL } from '../linux/sched.ts';
 import { FINISH_STATUS_BYTES, REPORT_FD } from '../plan/wait.ts';
 import { type ContainerLock, lockContainer } from '../store/lock.ts';
 import { removeStateDir } from '../store/state-dir.ts';
 import { loadConfigBytes, loadState, type StateFile, writeState } from '../store/state-file.ts';
 import type { Context } from './context.ts';
 import { deleteLocked } from './delete.ts';
-import { execReport, startReport } from './failure.ts';
+import { execReport, startReport, withMemory } from './failure.ts';
 import { locateState } from './locate.ts';
 import { parseConfig } from './stored-config.ts';
 
@@ -43,7 +45,10 @@ export async function finishRun(
     return status;
   }
   try {
-    const failure = startReport(report, () => parseConfig(loadConfigBytes(directory)));
+    const told = startReport(report, () => parseConfig(loadConfigBytes(directory)));
+    const group = state.cgroup_path;
+    const failure = told === undefined || group === '' ? told : withMemory(told, group);
+    if (failure === undefined && status === 128 + SIGKILL) tellKilled(context, state);
     if (!options.keep || failure !== undefined) await deleteLocked(context, directory, true);
     else writeState(directory, { ...state, status: 'Stopped' });
     if (failure !== undefined) throw failure;
@@ -51,6 +56,13 @@ export async function finishRun(
   } finally {
     lock.release();
   }
+}
+
+/** As a warning: the exit code is the program's. */
+function tellKilled(context: Context, { id, cgroup_path: group }: StateFile): void {
+  const killed = findOomKill(group);
+  if (killed === undefined) return;
+  context.log.warn(`container ${id} was OOM-killed: ${tellOutOfMemory(killed)}`);
 }
 
 /** The end of a foreground exec whose process did not become the program. */

@@ -68,7 +68,7 @@ export async function startLocked(
     // From here on another start is refused, and a delete need not wait for our hooks.
     writeState(directory, { ...state, status: 'Running' });
     lock.release();
-    await letGo(directory, pidfd, config);
+    await letGo(directory, pidfd, config, state.cgroup_path);
     await poststart(context, state, config, pidfd!);
     const pid = mainPid ?? state.init_process_pid;
     notify?.relayReady(socket!, { hostSocket: hostSocket!, mainPid: pid, initPidfd: pidfd! });
@@ -85,11 +85,16 @@ function envValue(env: readonly string[], name: string): string | undefined {
   return value === '' ? undefined : value;
 }
 
-async function letGo(directory: string, pidfd: number | undefined, config: Config): Promise<void> {
+async function letGo(
+  directory: string,
+  pidfd: number | undefined,
+  config: Config,
+  group: string,
+): Promise<void> {
   const result = pidfd === undefined ? { died: true as const } : startThroughFifo(directory, pidfd);
   if ('started' in result && result.started) return;
-  const { diedBeforeStart, execFailure, hookFailure } = await import('./failure.ts');
-  if ('died' in result) throw diedBeforeStart();
+  const { diedBeforeStart, execFailure, hookFailure, withMemory } = await import('./failure.ts');
+  if ('died' in result) throw withMemory(diedBeforeStart(), group);
   throw 'record' in result
     ? execFailure(result.record, config)
     : hookFailure(result.message, config);
