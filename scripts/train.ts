@@ -125,6 +125,7 @@ function steps(directory: string): Step[] {
     { takes: 'ps', words: ['ps', '--format', 'json', runc] },
     { takes: 'events', words: ['events', '--stats', runc] },
     { takes: 'top', words: ['top', '--no-stream', '--interval', '1ms'] },
+    { takes: 'update', words: ['update', '--pids-limit', '-1', runc] },
     { takes: 'pause', words: ['pause', runc] },
     { takes: 'resume', words: ['resume', runc] },
     { takes: 'kill', words: ['kill', runc, 'KILL'], ends: pidFile },

@@ -30,6 +30,7 @@ export const HOT_VERBS: readonly string[] = [
   'ps',
   'events',
   'top',
+  'update',
   'finish',
   'container:run',
   'container:list',

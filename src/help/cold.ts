@@ -17,7 +17,6 @@ type ColdVerb = (
 ) => number | undefined | Promise<number | undefined>;
 
 const VERBS: Readonly<Record<string, () => Promise<ColdVerb>>> = {
-  update: async () => (await import('../commands/update.ts')).update,
   spec: async () => (await import('../commands/spec.ts')).spec,
   'storage:pull': async () => (await import('../commands/storage/pull.ts')).storagePull,
   'storage:mount': async () => (await import('../commands/storage/mount.ts')).storageMount,

@@ -43,7 +43,7 @@ export function applyLimits(request: LimitRequest): Applied {
   try {
     for (const write of limitWrites(resources, group, request)) carryOut(group, write, undone);
   } catch (thrown) {
-    for (const { file, value } of undone.reverse()) group.write(file, value);
+    writeBack(group, undone);
     throw thrown;
   }
   return { restore: () => restore(directory, undone) };
@@ -52,20 +52,37 @@ export function applyLimits(request: LimitRequest): Applied {
 interface Undo {
   readonly file: string;
   readonly value: string;
+  /** Written where `value` is refused. */
+  readonly instead?: string;
 }
 
 function restore(directory: string, undone: readonly Undo[]): void {
   using group = new GroupDirectory(directory);
-  for (const { file, value } of [...undone].reverse()) group.write(file, value);
+  writeBack(group, undone);
+}
+
+function writeBack(group: GroupDirectory, undone: readonly Undo[]): void {
+  for (const { file, value, instead } of [...undone].reverse()) {
+    if (group.write(file, value) !== 0 && instead !== undefined) group.write(file, instead);
+  }
+}
+
+/** What brings the file back to `before`. */
+function undoOf(group: GroupDirectory, { file, value }: LimitWrite, before: string): Undo {
+  const undo = { file, value: rollbackValue(file, value, before) };
+  // With processes in the group its set cannot be emptied again (ENOSPC): what an empty one stands for.
+  const cpuset = file === 'cpuset.cpus' || file === 'cpuset.mems';
+  return cpuset ? { ...undo, instead: group.read(`${file}.effective`).trim() } : undo;
 }
 
 function carryOut(group: GroupDirectory, write: LimitWrite, undone: Undo[]): void {
   const { file, value, tolerated = [] } = write;
   const before = group.read(file);
   if (before === '' && write.lifts === true && !group.has(file)) return;
+  const undo = undoOf(group, write, before);
   if (file === 'memory.max') reclaim(group, value, undone);
   const errno = group.write(file, value);
-  if (errno === 0) undone.push({ file, value: rollbackValue(file, value, before) });
+  if (errno === 0) undone.push(undo);
   else if (!tolerated.includes(errno)) throw writeError(group, write, errno);
 }
 

@@ -1,10 +1,7 @@
-/** Errors of container processes get their texts here; the texts are loaded when there is an error. */
+/** Errors of container processes get their texts in failure.ts, which is loaded when there is one. */
 
-import { type RuncellError, toRuncellError } from '../../error.ts';
+import type { RuncellError } from '../../error.ts';
 import { ProcessFailure } from './conversation.ts';
-
-/** runc's words before what kept a program from running. */
-export const NOT_STARTED = 'unable to start container process';
 
 /**
  * `ofInit`: of a create, not an exec. `group` is the cgroup of the process that failed, which may have
@@ -15,13 +12,8 @@ export async function explained(
   ofInit: boolean,
   group?: string,
 ): Promise<RuncellError> {
+  const { explainAny, explainFailure, withMemory } = await import('./failure.ts');
+  // A class of this bundle's: the late one would not know it.
   const failed = thrown instanceof ProcessFailure;
-  if (!failed && !group) return withWords(toRuncellError(thrown));
-  const { explainFailure, withMemory } = await import('./failure.ts');
-  const error = failed ? explainFailure(thrown, ofInit) : withWords(toRuncellError(thrown));
-  return group ? withMemory(error, group) : error;
-}
-
-function withWords(error: RuncellError): RuncellError {
-  return error.code.startsWith('hook.') ? error.with({ within: NOT_STARTED }) : error;
+  return withMemory(failed ? explainFailure(thrown, ofInit) : explainAny(thrown), group);
 }

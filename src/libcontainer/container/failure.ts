@@ -6,7 +6,7 @@
  */
 
 import type { Config, Hook } from '@opencontainers-ts/spec';
-import { RuncellError } from '../../error.ts';
+import { RuncellError, toRuncellError } from '../../error.ts';
 import { HOOK_KINDS, HOOK_NOT_EXECUTED, HOOK_TIMED_OUT } from '../../hooks/compile.ts';
 import { DEFAULT_TIMEOUT_SECONDS } from '../../hooks/points.ts';
 import { verifierReason } from '../cgroups/device-attach.ts';
@@ -31,10 +31,11 @@ import type { Program, Section } from '../program/builder.ts';
 import { CMP, MESSAGE_SIZE, OP, OP_SIZE, WIRE_HEADER_SIZE } from '../program/op.ts';
 import type { ProcessFailure } from './conversation.ts';
 import { execError } from './executable.ts';
-import { NOT_STARTED } from './explained.ts';
 import { hintFor } from './hints.ts';
 
 /** runc's words before what init could not set up. */
+/** runc's words before what kept a program from running. */
+const NOT_STARTED = 'unable to start container process';
 const IN_INIT = `${NOT_STARTED}: error during container init`;
 
 /** The error of a process that failed, with the field of config.json it was at. */
@@ -86,11 +87,18 @@ const ENDED_HINTS: Readonly<Record<number, string>> = {
     'linux.seccomp kills what init itself has to call: write, read, close, close_range, execve',
 };
 
+/** What was thrown where no process of the container had reported anything. */
+export function explainAny(thrown: unknown): RuncellError {
+  const error = toRuncellError(thrown);
+  return error.code.startsWith('hook.') ? error.with({ within: NOT_STARTED }) : error;
+}
+
 /**
  * The error of a process in `group` when what it really wants is memory: it was killed for that, or
  * an allocation failed. The words are runc's (runtime-cli.md §1.4).
  */
-export function withMemory(error: RuncellError, group: string): RuncellError {
+export function withMemory(error: RuncellError, group: string | undefined): RuncellError {
+  if (!group) return error;
   // What a configuration or a hook is to blame for has nothing to do with memory.
   if (!error.code.startsWith('kernel.') && error.code !== 'internal') return error;
   const killed = findOomKill(group);

@@ -46,8 +46,7 @@ export async function finishRun(
   }
   try {
     const told = startReport(report, () => parseConfig(loadConfigBytes(directory)));
-    const group = state.cgroup_path;
-    const failure = told === undefined || group === '' ? told : withMemory(told, group);
+    const failure = told === undefined ? undefined : withMemory(told, state.cgroup_path);
     if (failure === undefined && status === 128 + SIGKILL) tellKilled(context, state);
     if (!options.keep || failure !== undefined) await deleteLocked(context, directory, true);
     else writeState(directory, { ...state, status: 'Stopped' });

@@ -92,7 +92,7 @@ async function runWithoutTerminal(
   const remove = {
     stateDir: directory,
     // state.json last: what cannot be removed is then still a container
-    files: ['config.json', 'resources.json', 'exec.go', 'exec.report', 'state.json'],
+    files: ['config.json', 'exec.go', 'exec.report', 'state.json'],
     cgroup: state.cgroup_path,
   };
   return becomeWaiter(context, {

@@ -96,20 +96,13 @@ function checkFloor(findings: Findings, path: string, value: Amount | undefined)
 }
 
 function checkMemory(memory: LinuxMemory, at: string, findings: Findings): void {
-  const { limit, swap, reservation } = memory;
+  const { limit, swap } = memory;
   for (const field of ['limit', 'reservation', 'swap'] as const) {
     checkFloor(findings, `${at}.${field}`, memory[field]);
   }
-  const ceiling = BigInt(limit ?? 0);
-  if (ceiling > 0n) {
-    if (BigInt(swap ?? 0) > 0n && BigInt(swap!) < ceiling) {
-      const reason = 'is for memory and swap together, and must not be below memory.limit';
-      problem(findings, `${at}.swap`, reason, { target: String(swap) });
-    }
-    if (BigInt(reservation ?? 0) > ceiling) {
-      const reason = 'must not be above memory.limit';
-      problem(findings, `${at}.reservation`, reason, { target: String(reservation) });
-    }
+  if (BigInt(limit ?? 0) > 0n && BigInt(swap ?? 0) > 0n && BigInt(swap!) < BigInt(limit!)) {
+    const reason = 'is for memory and swap together, and must not be below memory.limit';
+    problem(findings, `${at}.swap`, reason, { target: String(swap) });
   }
   for (const field of ['kernel', 'kernelTCP'] as const) {
     if (!memory[field]) continue;

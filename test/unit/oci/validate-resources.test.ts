@@ -20,7 +20,6 @@ describe('refused as values', () => {
     [{ memory: { reservation: -(2n ** 62n) } }, 'memory.reservation', /-1, for no limit/],
     [{ memory: { swap: -3 } }, 'memory.swap', /-1, for no limit/],
     [{ memory: { limit: 10, swap: 9 } }, 'memory.swap', /must not be below memory.limit/],
-    [{ memory: { limit: 10, reservation: 11 } }, 'memory.reservation', /above memory.limit/],
     [{ pids: { limit: -2 } }, 'pids.limit', /-1, for no limit/],
     [{ cpu: { period: 999 } }, 'cpu.period', /from 1000 to 1000000/],
     [{ cpu: { period: 1_000_001 } }, 'cpu.period', /from 1000 to 1000000/],
