@@ -87,7 +87,7 @@ export async function create(
   try {
     return await attempt.run();
   } catch (thrown) {
-    throw await attempt.undo(await explained(thrown, true, attempt.group));
+    throw await attempt.undo(thrown);
   }
 }
 
@@ -462,13 +462,10 @@ class Attempt {
     throw new RuncellError({ code: 'state.conflict', reason });
   }
 
-  /** Where its processes are, once the group is its own. */
-  get group(): string | undefined {
-    return this.#state?.cgroup_path;
-  }
-
   /** Everything that was made, in reverse; the error comes back with what could not be undone. */
-  async undo(error: RuncellError): Promise<RuncellError> {
+  async undo(thrown: unknown): Promise<RuncellError> {
+    // Before the group goes, whose counts tell of a want of memory.
+    const error = await explained(thrown, true, this.#state?.cgroup_path);
     const { undoCreate } = await import('./undo-create.ts');
     return undoCreate(error, {
       session: this.#session,

@@ -34,6 +34,6 @@ const COUNTED = ['pids', 'hugepageLimits', 'rdma', 'unified'];
 
 function isLimit([name, value]: [string, unknown]): boolean {
   if (name === 'checkBeforeUpdate') return false;
-  if (typeof value === 'object' && value !== null) return Object.keys(value).length > 0;
+  if (typeof value === 'object') return Object.keys(value ?? {}).length > 0;
   return Boolean(value);
 }
