@@ -100,7 +100,6 @@ class Attempt {
   readonly #foreground: boolean;
   #bundle: Bundle | undefined;
   #cgroupRoot = '';
-  #limited = false;
   #limits: Applied | undefined;
   #scope: PlannedScope | undefined;
   #stageReaped = false;
@@ -124,8 +123,7 @@ class Attempt {
   async run(): Promise<Created> {
     checkId(this.#options.id);
     const { config } = this.#load();
-    this.#limited = hasLimits(config);
-    if (this.#limited) {
+    if (hasLimits(config)) {
       (await import('./limits.ts')).checkConfigLimits(config, this.#context.log);
     }
     const terminal = config.process.terminal === true;
@@ -201,9 +199,10 @@ class Attempt {
   async #makeGroup(directory: string): Promise<void> {
     const root = this.#cgroupRoot;
     makeCgroup(root, directory);
-    if (!this.#limited && !lacksControllers(root, directory)) return;
+    const { config } = this.#bundle!;
+    if (!hasLimits(config) && !lacksControllers(root, directory)) return;
     const { limitGroup } = await import('./limits.ts');
-    this.#limits = limitGroup(root, directory, this.#bundle!.config);
+    this.#limits = limitGroup(root, directory, config);
   }
 
   /** Where the group will be, '' for none. Whatever another manager refuses it refuses here. */

@@ -127,7 +127,9 @@ export function planWait(request: WaitRequest): Program {
     b.jump(finish);
   } else {
     if (request.remove !== undefined) {
-      planKilled(b, slots, finish);
+      // Who was killed may have been for want of memory, which `finish` tells before the group goes.
+      const killed = { tolerate: ['ECHILD'], onZero: finish } as const;
+      b.check(slots.status, 0xffffffff, 128 + SIGKILL, 'ECHILD', killed);
       planRemove(b, request.remove, finish);
     }
     b.call('exit_group', [slots.status]);
@@ -251,16 +253,6 @@ function planJudge(b: ProgramBuilder, request: WaitRequest, slots: WaitSlots, fi
   b.call('pwrite64', [request.report, buffer, length, FINISH_STATUS_BYTES]);
   // ECHILD only says "not one byte"
   b.check(length, 0xffffffff, 1, 'ECHILD', { onError: finish });
-}
-
-/** Who was killed may have been for want of memory, which `finish` tells before the group goes. */
-function planKilled(b: ProgramBuilder, slots: WaitSlots, finish: Label): void {
-  b.section('', 'was it killed', 'status');
-  const other = b.label();
-  // ECHILD only says "not by SIGKILL"
-  b.check(slots.status, 0xffffffff, 128 + SIGKILL, 'ECHILD', { onError: other });
-  b.jump(finish);
-  b.place(other);
 }
 
 /** The ordinary end: state directory and cgroup, under the lock; any surprise is for `finish`. */

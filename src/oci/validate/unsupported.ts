@@ -13,8 +13,6 @@ export function checkSupport({ config, linux, findings }: Subject): void {
   if (linux.mountLabel) unsupported(findings, 'linux.mountLabel', linux.mountLabel);
 }
 
-const WITHOUT_LIMITS = 'devices';
-
 /**
  * Whether `linux.resources` limits anything, for which validate/resources.ts and cgroups/apply.ts are
  * loaded. Zeros and nothing at all are what engines send for "no limit"; of the parts that count,
@@ -23,7 +21,7 @@ const WITHOUT_LIMITS = 'devices';
 export function hasLimits(config: Config): boolean {
   const resources = config.linux?.resources ?? {};
   for (const part in resources) {
-    if (part === WITHOUT_LIMITS) continue;
+    if (part === 'devices') continue;
     const fields = Object.entries(resources[part as keyof LinuxResources] ?? {});
     if (COUNTED.includes(part) ? fields.length > 0 : fields.some(isLimit)) return true;
   }
@@ -32,8 +30,8 @@ export function hasLimits(config: Config): boolean {
 
 const COUNTED = ['pids', 'hugepageLimits', 'rdma', 'unified'];
 
+/** `checkBeforeUpdate` limits nothing; it is also the one that may be alone and true. */
 function isLimit([name, value]: [string, unknown]): boolean {
-  if (name === 'checkBeforeUpdate') return false;
   if (typeof value === 'object') return Object.keys(value ?? {}).length > 0;
-  return Boolean(value);
+  return Boolean(value) && name !== 'checkBeforeUpdate';
 }
