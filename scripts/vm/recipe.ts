@@ -97,6 +97,7 @@ const SYSTEM: Recipe = {
     'crun',
     'dbus',
     'dbus-user-session',
+    'e2fsprogs', // a filesystem on a loop device
     'iproute2',
     'kmod',
     'libatomic1', // the pinned Node

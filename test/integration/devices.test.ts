@@ -6,8 +6,9 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { describe, expect } from 'vitest';
-import { type Box, refusal } from '../helpers/box.ts';
+import { refusal } from '../helpers/box.ts';
 import { check } from '../helpers/check.ts';
+import { onDeviceFilesystem } from '../helpers/device-filesystem.ts';
 import { makeRootfs } from '../helpers/rootfs.ts';
 import { isRuncell } from '../helpers/runtime.ts';
 import { type Spec, useUserNamespace } from '../helpers/spec.ts';
@@ -31,19 +32,6 @@ const LINKS = {
 const writable = (spec: Spec) => {
   spec.root.readonly = false;
 };
-
-/** A directory where a device can be opened: /tmp is `nodev` where systemd mounts it. */
-async function onDeviceFilesystem(box: Box, body: (dir: string) => Promise<void>): Promise<void> {
-  const dir = box.path('devices');
-  mkdirSync(dir);
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'dev,mode=755', 'runcell-test', dir]);
-  try {
-    await body(dir);
-  } finally {
-    await box.deleteAll();
-    execFileSync('umount', ['--lazy', dir]);
-  }
-}
 
 describe('default devices', () => {
   for (const [what, patch] of [
