@@ -138,8 +138,11 @@ function makeImage(name: string): void {
 
 const [verb, ...words] = process.argv.slice(2);
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  // By way of the exit handlers, which remove the run's directory.
-  process.once(signal, () => process.exit(130));
+  process.once(signal, () => {
+    if (verb === 'test') console.log(`FAILED ended by ${signal}\n0 passed, 1 failed, 0 skipped`);
+    // By way of the exit handlers, which remove the run's directory.
+    process.exit(130);
+  });
 }
 try {
   if (verb === 'test') await conclude(() => test(words));
