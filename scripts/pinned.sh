@@ -16,6 +16,14 @@ esac
 bin=$PWD/node_modules/node-linux-$arch/bin
 if [ ! -x "$bin/node" ] || [ ! -f node_modules/.package-lock.json ]; then
   npm ci --ignore-scripts --no-audit --no-fund >&2
+  # The one library of Node's that a small Debian lacks (npm only recommends what brings it).
+  if [ -x "$bin/node" ] && ! "$bin/node" --version >/dev/null 2>&1; then
+    echo 'installing libatomic1, which Node needs' >&2
+    { apt-get update -qq && apt-get install -y -qq --no-install-recommends libatomic1; } >&2 || {
+      echo 'runcell: Node does not start; install libatomic1 (Fedora: libatomic)' >&2
+      exit 1
+    }
+  fi
 fi
 if [ ! -x "$bin/node" ]; then
   echo "runcell: npm ci did not bring $bin/node" >&2
