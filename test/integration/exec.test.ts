@@ -213,13 +213,16 @@ describe('exec --process', () => {
     const document = {
       ...base,
       user: { uid: 0, gid: 0 },
-      args: ['sh', '-c', 'ulimit -Sn; cat /proc/self/status'],
+      args: ['sh', '-c', 'ulimit -Hn; ulimit -Sn; cat /proc/self/status'],
       capabilities: { bounding: ['CAP_KILL'], effective: ['CAP_KILL'], permitted: ['CAP_KILL'] },
       rlimits: [{ type: 'RLIMIT_NOFILE', soft: 50, hard: 60 }],
       noNewPrivileges: true,
     };
     const seen = await printed(box, '-p', file(box, document), container.id);
-    expect(seen.split('\n')[0]).toBe('50');
+    const [hard, soft] = seen.split('\n');
+    expect(hard).toBe('60');
+    // runc 1.1.5 sets limits while Go in the new process raises the soft one to the hard one.
+    if (isRuncell) expect(soft).toBe('50');
     const fields = statusFields(seen);
     expect([fields['CapBnd'], fields['CapEff'], fields['NoNewPrivs']]).toEqual([
       '0000000000000020',
