@@ -70,6 +70,7 @@ const LEFT_OUT: Readonly<Record<string, string>> = {
   states: 'every verb in every state: the table is the same, and the verbs have their own tests',
   storage: 'images and bundles as files',
   'storage-demo': 'a whole life that other tests have in parts',
+  systemd: 'a fake systemd, where test/vm/systemd.test.ts has the real one',
   terminal: 'pseudo-terminals and relayed bytes',
   top: 'a table drawn from statistics that stats.test.ts reads here',
   unsupported: 'refusals before anything happens',
