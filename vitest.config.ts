@@ -76,6 +76,8 @@ export default defineConfig({
         test: {
           ...rooted,
           name: 'vm',
+          // These look at the whole tree of groups, which is nobody else's meanwhile.
+          maxWorkers: 1,
           include: ['test/vm/**/*.test.ts'],
           globalSetup: 'test/helpers/build.ts',
           sequence: { groupOrder: 4 },
