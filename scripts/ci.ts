@@ -11,13 +11,12 @@ import { type Counts, conclude, judged, parseLastLine } from './report.ts';
 const repository = resolve(import.meta.dirname, '..');
 
 /**
- * What of `npm run test:vm` every submission runs: what needs the controllers, systemd's tree or a
- * capability that this machine lacks, in five minutes. The whole of it is a command of its own.
+ * What of `npm run test:vm` every submission runs, in some minutes. No CPU quotas: the first one makes
+ * the guest's kernel patch itself, which qemu's emulation once answered with an oops (int3 in
+ * update_curr). The whole of it is a command of its own.
  */
 const IN_THE_TEST_SYSTEM = [
-  ...['cgroup', 'resources', 'update', 'devices', 'limits', 'pause', 'ps', 'memory-policy'].map(
-    (name) => `test/integration/${name}.test.ts`,
-  ),
+  ...['cgroup', 'devices', 'pause', 'ps'].map((name) => `test/integration/${name}.test.ts`),
   'test/vm/system.test.ts',
 ];
 
